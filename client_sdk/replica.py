@@ -1,0 +1,416 @@
+"""
+What a client does about what it hears: the rules of delivery, without I/O.
+
+Feed it what arrived (a frame, the confirmation of a subscription, the answer to a read, the time);
+it returns what to do, in order. It never waits, reads no clock and opens nothing, so every rule can
+be tested by a sequence of calls. `now` is monotonic seconds, `wall` is milliseconds since 1970.
+
+The law, in the order in which it is checked (docs/protocol.md, K1 to K9):
+
+* Nothing is used before it is verified: signature, namespace, chain, digest.
+* `(epoch, revision)` only grows, over restarts too. A frame is news, never truth: a record is taken
+  only if it links to exactly the state held here (`p` equals our `c`); whatever else lies above it is
+  a gap, and a gap is closed from the log or by a whole image, never guessed over.
+* The mark (highest position ever applied) may lie above the state, when only an older snapshot was
+  readable. Then the old state is served, stale, and nothing below the mark is applied.
+* A beat counts as life only if it is signed, newer than the last, of now, and not below us. So old
+  beats that somebody replays keep neither the link nor the freshness alive.
+* A first image without any state is served only once a fresh beat, or a path that proves itself
+  (`confirmed`), says that it is the present: else somebody could show a newcomer last year's.
+* One catch-up at a time; whatever asks for another meanwhile is merged into one more.
+
+Rejected: applying the newest number seen ("newer wins": 19 of 19 clients stayed on lost config after
+a failover), and closing gaps by waiting for the next message (there may be none).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from client_sdk.errors import MissingBodies, NotVerified
+from client_sdk.records import GENESIS, START, Beat, Position, Record, decode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from client_sdk.image import Image
+    from client_sdk.signing import Verifier
+    from client_sdk.state import NamespaceState
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """Persist, then apply ``state``; it was reached by ``records`` (none: by an image)."""
+
+    state: NamespaceState
+    records: tuple[Record, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLog:
+    """Read the records after ``after``; answer with :meth:`Replica.on_log`."""
+
+    after: Position
+
+
+@dataclass(frozen=True, slots=True)
+class ReadImage:
+    """Wait ``delay`` seconds, read the whole namespace; answer with :meth:`Replica.on_image`."""
+
+    delay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBodies:
+    """Fetch these bodies by hash; answer with :meth:`Replica.on_bodies`."""
+
+    hashes: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Send PING on the same connection; answer with :meth:`Replica.on_pong`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnect:
+    """Drop the connection and make a new one; ``reason`` is for the log."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePath:
+    """This path cannot help (behind, or tampered with): try the next one."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TellCenter:
+    """Report our position and head record: the store is behind us, or shows another history."""
+
+    reason: str
+
+
+Do = Advance | ReadLog | ReadImage | ReadBodies | Ping | Reconnect | ChangePath | TellCenter
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The highest position ever applied and its chain value: the high-water mark."""
+
+    position: Position = START
+    c: bytes = GENESIS
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """
+    Intervals in seconds. ``silence`` is the least time without life before a PING, ``pong`` how long
+    its answer may take, ``check`` how often to look for missed changes without any sign of one
+    (jittered by the driver), ``skew`` how far two clocks may be apart.
+    """
+
+    silence: float = 2.0
+    pong: float = 1.0
+    check: float = 30.0
+    skew: float = 30.0
+    report: float = 5.0
+
+
+_IMAGE_TRIES = 3
+
+
+@dataclass(slots=True)
+class Counters:
+    """What was refused, for metrics."""
+
+    dropped: int = 0
+    gaps: int = 0
+    forks: int = 0
+    tampered: int = 0
+
+
+@dataclass(slots=True)
+class Replica:
+    """
+    The verified copy of one namespace that a client holds.
+
+    ``state`` is ``None`` until something was verified. Read ``fork``, ``center_silent``,
+    ``confirmed_at`` and ``counters`` at will; change nothing from outside.
+    """
+
+    ns: str
+    verifier: Verifier
+    state: NamespaceState | None = None
+    mark: Mark = field(default_factory=Mark)
+    newest_beat: int = 0
+    timing: Timing = field(default_factory=Timing)
+    fork: bool = False
+    center_silent: bool = False
+    tampered: bool = False
+    confirmed_at: float | None = None
+    counters: Counters = field(default_factory=Counters)
+    _reading: bool = False
+    _again: bool = False
+    _image_tries: int = 0
+    _waiting: tuple[Record, ...] = ()
+    _objects: dict[str, bytes] = field(default_factory=dict)
+    _unconfirmed: NamespaceState | None = None
+    _last_life: float | None = None
+    _every: float = 1.0
+    _pinged_at: float | None = None
+    _checked_at: float = 0.0
+    _told_at: float | None = None
+
+    @property
+    def position(self) -> Position:
+        """Where we are: the mark, never below."""
+        return self.mark.position
+
+    # -- what arrives by itself ---------------------------------------------------------------
+
+    def on_subscribed(self, now: float) -> list[Do]:
+        """A subscription was confirmed, the first or any later one: we may have missed something."""
+        self._last_life = now
+        self._pinged_at = None
+        self._reading = self._again = False
+        self._waiting = ()
+        return self._catch_up(now)
+
+    def on_frame(self, frame: bytes, now: float, wall: int) -> list[Do]:
+        """A message of the channel or of the event stream."""
+        try:
+            message = decode(frame)
+        except NotVerified:
+            self.counters.dropped += 1
+            return []
+        return self.on_message(message, now, wall)
+
+    def on_message(self, message: Record | Beat, now: float, wall: int) -> list[Do]:
+        """A decoded frame."""
+        if isinstance(message, Beat):
+            return self._on_beat(message, now, wall)
+        if message.header.ns != self.ns or not message.verify(self.verifier):
+            self.counters.dropped += 1
+            return []
+        return self._on_record(message, now)
+
+    def on_tick(self, now: float) -> list[Do]:
+        """Time passed; call a few times per shortest interval."""
+        if self._pinged_at is not None:
+            if now - self._pinged_at < self.timing.pong:
+                return []
+            self._pinged_at = None
+            return [Reconnect("no answer to PING")]
+        if self._last_life is None:
+            return []
+        if now - self._last_life >= max(2 * self._every, self.timing.silence):
+            self._pinged_at = now
+            return [Ping()]
+        if now - self._checked_at >= self.timing.check:
+            return self._catch_up(now)
+        return []
+
+    def on_pong(self, now: float) -> list[Do]:
+        """PING was answered: the link is alive, the center is silent."""
+        self._pinged_at = None
+        self._last_life = now
+        self.center_silent = True
+        return []
+
+    def on_down(self) -> None:
+        """The path is gone; reads that were under way will not answer."""
+        self._last_life = self._pinged_at = None
+        self._reading = self._again = False
+        self._waiting = ()
+
+    # -- answers to reads ---------------------------------------------------------------------
+
+    def on_log(self, records: Sequence[Record] | None, now: float) -> list[Do]:
+        """
+        The log after the position asked for, oldest first; ``None`` when it does not reach back.
+
+        All that links is taken as one step: an adoption and the replays behind it never show the
+        older state in between.
+        """
+        self._reading = False
+        if records is None or self.state is None:
+            return self._read_image()
+        if any(r.header.ns != self.ns or not r.verify(self.verifier) for r in records):
+            self.counters.tampered += 1
+            return self._read_image()
+        if not records:
+            return self._done(now)
+        return self._take(tuple(records), now)
+
+    def on_image(self, image: Image, now: float, wall: int, *, confirmed: bool) -> list[Do]:
+        """
+        The whole namespace. ``confirmed``: the path itself proves that it is the present (the center
+        over TLS or on this machine), which a newcomer without state needs.
+        """
+        missing = image.missing()
+        if missing:
+            raise MissingBodies(missing)
+        self._reading = False
+        try:
+            state = image.prove(self.ns, self.verifier)
+        except NotVerified as error:
+            return self._on_bad_image(str(error))
+        self._image_tries = 0
+        self.tampered = False
+        if state.position < self.position:
+            return self._tell("the store is behind this client", now) or self._done(now)
+        if state.position == self.position and self.state is not None:
+            if state.c != self.mark.c:
+                return self._on_fork(now)
+            if self.state.position == state.position:
+                return self._done(now)
+        if not self._knows_the_present(confirmed):
+            self._unconfirmed = state
+            return [] if image.beat is None else self._on_beat(image.beat, now, wall)
+        return [*self._advance(state, ()), *self._done(now)]
+
+    def on_bodies(self, objects: Mapping[str, bytes], now: float) -> list[Do]:
+        """Bodies that a record announced by hash (sha256 -> bytes, already compared)."""
+        self._objects.update(objects)
+        self._reading = False
+        waiting, self._waiting = self._waiting, ()
+        return self._take(waiting, now) if waiting else self._done(now)
+
+    def on_read_failed(self, now: float) -> list[Do]:
+        """A read could not be answered; the next sign of a gap, or the next check, tries again."""
+        self._reading = False
+        self._waiting = ()
+        return self._done(now)
+
+    # -- rules --------------------------------------------------------------------------------
+
+    def _on_record(self, record: Record, now: float) -> list[Do]:
+        position = record.position
+        if position < self.position:
+            return []
+        if position == self.position:
+            return [] if record.c == self.mark.c else self._on_fork(now)
+        state = self.state
+        if state is None or record.header.p != state.c or position.v != state.position.v + 1:
+            self.counters.gaps += 1
+            return self._catch_up(now)
+        if self._reading:
+            self._again = True
+            return []
+        return self._take((record,), now)
+
+    def _on_beat(self, beat: Beat, now: float, wall: int) -> list[Do]:
+        if not self._is_fresh(beat, wall):
+            self.counters.dropped += 1
+            return []
+        self.newest_beat = beat.ts
+        self._last_life = now
+        self._every = beat.every
+        self.center_silent = False
+        waiting = self._unconfirmed
+        if waiting is not None and waiting.position >= self.position:
+            if beat.position == waiting.position and beat.c != waiting.c:
+                self._unconfirmed = None
+                return self._catch_up(now)
+            if beat.position >= waiting.position:
+                self._unconfirmed = None
+                follow = self._done(now) if beat.c == waiting.c else self._catch_up(now)
+                return [*self._advance(waiting, ()), *follow]
+        if beat.position > self.position:
+            return self._catch_up(now)
+        if beat.c != self.mark.c:
+            return self._on_fork(now)
+        self.fork = False
+        if self.state is None or self.state.position < self.position:
+            return self._catch_up(now)
+        self.confirmed_at = now
+        return []
+
+    def _is_fresh(self, beat: Beat, wall: int) -> bool:
+        if beat.ns != self.ns or beat.ts <= self.newest_beat or beat.position < self.position:
+            return False
+        if abs(wall - beat.ts) > (beat.ttl + self.timing.skew) * 1000:
+            return False
+        return beat.verify(self.verifier)
+
+    def _knows_the_present(self, confirmed: bool) -> bool:
+        return confirmed or self.state is not None or self.mark.position > START
+
+    def _take(self, records: tuple[Record, ...], now: float) -> list[Do]:
+        state = self.state
+        if state is None:
+            return self._read_image()
+        try:
+            for record in records:
+                if record.position > state.position:
+                    self._check_link(state, record)
+                    state = state.apply(record, self._objects)
+        except MissingBodies as error:
+            self._waiting = records
+            self._reading = True
+            return [ReadBodies(frozenset(error.hashes))]
+        except NotVerified:
+            self.counters.gaps += 1
+            return self._read_image()
+        self._objects.clear()
+        if state.position < self.position:
+            return self._tell("the store is behind this client", now) or self._done(now)
+        if state.position == self.position and state.c != self.mark.c:
+            return self._on_fork(now)
+        return [*self._advance(state, records), *self._done(now)]
+
+    def _check_link(self, state: NamespaceState, record: Record) -> None:
+        if record.header.p != state.c or record.header.v != state.position.v + 1:
+            raise NotVerified(f"change {record.position} does not follow {state.position}")
+
+    def _advance(self, state: NamespaceState, records: tuple[Record, ...]) -> list[Do]:
+        self.state = state
+        self.mark = Mark(state.position, state.c)
+        self.fork = False
+        self._unconfirmed = None
+        return [Advance(state, records)]
+
+    def _catch_up(self, now: float) -> list[Do]:
+        self._checked_at = now
+        if self._reading:
+            self._again = True
+            return []
+        if self.state is None or self.state.position < self.position:
+            return self._read_image()
+        self._reading = True
+        return [ReadLog(self.state.position)]
+
+    def _read_image(self) -> list[Do]:
+        self._reading = True
+        return [ReadImage()]
+
+    def _on_bad_image(self, reason: str) -> list[Do]:
+        self._image_tries += 1
+        if self._image_tries < _IMAGE_TRIES:
+            self._reading = True
+            return [ReadImage(delay=0.05 * 2**self._image_tries)]
+        self._image_tries = 0
+        self.tampered = True
+        self.counters.tampered += 1
+        return [ChangePath(reason)]
+
+    def _on_fork(self, now: float) -> list[Do]:
+        self.fork = True
+        self.counters.forks += 1
+        return self._tell("another history at our position", now) or self._done(now)
+
+    def _tell(self, reason: str, now: float) -> list[Do]:
+        if self._told_at is not None and now - self._told_at < self.timing.report:
+            return []
+        self._told_at = now
+        return [TellCenter(reason)]
+
+    def _done(self, now: float) -> list[Do]:
+        if not self._again or self._reading:
+            return []
+        self._again = False
+        return self._catch_up(now)

@@ -1,0 +1,217 @@
+"""
+The state of one namespace, and the proof that it is the one that was signed.
+
+A state is a value: applying a record gives a new one and leaves the old one whole, so a reader never
+sees half a change and a refused record leaves nothing behind. The signed header carries the digest
+of the state *after* it. Whoever applies a change recomputes that digest and so notices a lost
+change, a hand-edited row or a forgotten rule of this file at once, not when it hurts.
+
+The digest is a Merkle root over 1,024 buckets by SHA-256 of the key. One change rehashes one bucket
+a key and then the root over 32 KiB, so a namespace of 20,000 keys costs the same as one of 20;
+anti-entropy compares roots, then buckets, and fetches only what differs. A bucket is the SHA-256 of
+its lines, sorted by key; an empty bucket is 32 zero bytes. A line is::
+
+    key \\0 e \\0 v \\0 latest \\0 version \\0 sha256 \\0 size \\0 format \\0 rollback-of \\0 rollout \\n
+
+``e`` and ``v`` are the key's last change. A removed key keeps its line, with the fields of its
+content empty: its numbers must never be given out again. ``format`` is in the line because it
+decides how the same bytes are read; ``rollout`` is the SHA-256 of the rollout's signed JSON, so that
+percentage, lists and the canary's content are all proven.
+
+Bodies are not in the digest (their hashes are). They hang on the contents and go with them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import orjson
+
+from client_sdk.errors import MissingBodies, NotVerified
+from client_sdk.records import GENESIS, START, Content, Position, Record, Rollout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from client_sdk.records import Op
+
+BUCKETS = 1024
+_EMPTY = bytes(32)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """
+    One key: what stable units get (``content``), what a canary gets (``rollout.content``), the
+    highest version number ever given out, and the position of the last change.
+    """
+
+    key: str
+    position: Position
+    latest: int
+    content: Content | None
+    rollout: Rollout | None = None
+
+    @property
+    def version(self) -> int | None:
+        """The version stable units get; ``None`` when they get nothing."""
+        return None if self.content is None else self.content.version
+
+    @property
+    def contents(self) -> tuple[Content, ...]:
+        """Every content this entry may serve."""
+        canary = None if self.rollout is None else self.rollout.content
+        return tuple(content for content in (self.content, canary) if content is not None)
+
+    @property
+    def exists(self) -> bool:
+        """False for the line that a removed key leaves."""
+        return self.content is not None or self.rollout is not None
+
+    def line(self) -> bytes:
+        """What the digest says about this key."""
+        parts = [self.key, str(self.position.e), str(self.position.v), str(self.latest)]
+        if self.content is None:
+            parts += [""] * 5
+        else:
+            content = self.content
+            back = "" if content.rollback_of is None else str(content.rollback_of)
+            parts += [str(content.version), content.sha256, str(content.size), content.format, back]
+        parts.append("" if self.rollout is None else rollout_digest(self.rollout))
+        return "\0".join(parts).encode("utf-8") + b"\n"
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceState:
+    """
+    Position, chain value, entries (removed ones too) and digest of a namespace.
+
+    Build with :meth:`empty` or :meth:`from_entries`, go on with :meth:`apply`.
+    """
+
+    position: Position
+    c: bytes
+    entries: Mapping[str, Entry]
+    digest: bytes
+    _buckets: tuple[bytes, ...]
+    _members: Mapping[int, tuple[str, ...]]
+
+    @classmethod
+    def empty(cls, position: Position = START, c: bytes = GENESIS) -> NamespaceState:
+        """A namespace that holds nothing yet."""
+        buckets = (_EMPTY,) * BUCKETS
+        return cls(position, c, {}, _root(buckets), buckets, {})
+
+    @classmethod
+    def from_entries(cls, entries: Iterable[Entry], position: Position, c: bytes) -> NamespaceState:
+        """The state made of these entries; compare ``digest`` with a signed head before use."""
+        blank = cls.empty(position, c)
+        return blank._with({entry.key: entry for entry in entries}, position, c)
+
+    def keys(self) -> list[str]:
+        """The keys that exist, sorted, without the reserved ones."""
+        return sorted(k for k, e in self.entries.items() if e.exists and not k.startswith("_"))
+
+    def after(self, ops: Iterable[Op], position: Position, c: bytes = GENESIS) -> NamespaceState:
+        """
+        The state after these operations at ``position``, bodies not looked at: what a center signs
+        and a client compares with.
+        """
+        changed = {
+            op.key: Entry(op.key, position, op.latest, op.content, op.rollout) for op in ops
+        }
+        return self._with(changed, position, c)
+
+    def apply(
+        self, record: Record, objects: Mapping[str, bytes] | None = None
+    ) -> NamespaceState:
+        """
+        The state after ``record``, proven by its digest.
+
+        Bodies come from the record, from what this state already holds for the key, or from
+        ``objects`` (sha256 -> bytes). Raises MissingBodies (naming what to fetch) or NotVerified
+        (the digest differs: this state is not the one the record was built on).
+        """
+        header = record.header
+        ops = tuple(self._embodied(op, record.bodies, objects or {}) for op in header.ops)
+        missing = {
+            content.sha256 for op in ops for content in _op_contents(op) if content.body is None
+        }
+        if missing:
+            raise MissingBodies(missing)
+        new = self.after(ops, record.position, record.c)
+        if new.digest != header.state:
+            raise NotVerified(
+                f"change {record.position} of {header.ns} does not lead to the state it was signed "
+                "for; load the snapshot"
+            )
+        return new
+
+    def bucket_hashes(self) -> tuple[bytes, ...]:
+        """The 1,024 bucket hashes under the root."""
+        return self._buckets
+
+    def _embodied(
+        self, op: Op, bodies: Mapping[str, bytes], objects: Mapping[str, bytes]
+    ) -> Op:
+        known = self.entries.get(op.key)
+        own = {c.sha256: c.body for c in known.contents if c.body is not None} if known else {}
+        sources = (bodies, objects, own)
+        rollout = op.rollout
+        if rollout is not None:
+            rollout = replace(rollout, content=_embodied(rollout.content, sources))
+        return replace(op, content=_embodied(op.content, sources), rollout=rollout)
+
+    def _with(self, changed: Mapping[str, Entry], position: Position, c: bytes) -> NamespaceState:
+        if not changed:
+            return replace(self, position=position, c=c)
+        entries = dict(self.entries)
+        entries.update(changed)
+        members = dict(self._members)
+        touched = set()
+        for key in changed:
+            index = bucket_of(key)
+            touched.add(index)
+            if key not in self.entries:
+                members[index] = tuple(sorted((*members.get(index, ()), key)))
+        buckets = list(self._buckets)
+        for index in touched:
+            lines = b"".join(entries[key].line() for key in members[index])
+            buckets[index] = hashlib.sha256(lines).digest()
+        hashes = tuple(buckets)
+        return NamespaceState(position, c, entries, _root(hashes), hashes, members)
+
+
+def bucket_of(key: str) -> int:
+    """Which of the 1,024 buckets a key lies in: the first 10 bits of its SHA-256."""
+    head = hashlib.sha256(key.encode("utf-8")).digest()
+    return (head[0] << 2) | (head[1] >> 6)
+
+
+def rollout_digest(rollout: Rollout) -> str:
+    """SHA-256 (hex) of a rollout's signed JSON."""
+    raw = orjson.dumps(rollout.to_json(), option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(raw).hexdigest()
+
+
+def _embodied(
+    content: Content | None, sources: Iterable[Mapping[str, bytes]]
+) -> Content | None:
+    if content is None or content.body is not None:
+        return content
+    for source in sources:
+        body = source.get(content.sha256)
+        if body is not None:
+            return replace(content, body=body)
+    return content
+
+
+def _op_contents(op: Op) -> tuple[Content, ...]:
+    canary = None if op.rollout is None else op.rollout.content
+    return tuple(content for content in (op.content, canary) if content is not None)
+
+
+def _root(buckets: Iterable[bytes]) -> bytes:
+    return hashlib.sha256(b"".join(buckets)).digest()
