@@ -2,9 +2,9 @@
 A whole namespace at one position, as bytes: what a snapshot read, a snapshot file and one HTTP
 answer carry.
 
-An image is trusted by its head alone: the head record is signed, the rows must hash to the digest in
-it. So it does not matter who stored the rows or which path they took; old per-key signatures are not
-needed, and a row that somebody edited makes the whole image unusable, never a part of it.
+An image is trusted by its head alone: the head record is signed, the rows must hash to the digest
+in it. So it does not matter who stored the rows or which path they took; old per-key signatures are
+not needed, and a row that somebody edited makes the whole image unusable, never a part of it.
 
 The **ring** (wrapped data keys of sealed fields) rides along unsigned: a wrong entry cannot open
 anything, it only makes a secret unreadable, and AES-GCM says so.
@@ -12,8 +12,8 @@ anything, it only makes a secret unreadable, and AES-GCM says so.
 Bytes::
 
     row    "CC1E" | u32 n | entry JSON n bytes | u8 k | k x (u32 m | body m bytes)
-    image  "CC1I" | u32 n | JSON {"ring": {..}, "rows": count} | blob head | blob beat | rows x blob row
-    blob   u32 n | n bytes
+    image  "CC1I" | u32 n | JSON {"ring": {..}, "rows": count} | blob head | blob beat | rows x blob
+    row blob   u32 n | n bytes
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from client_sdk.contents import Content, Rollout
 from client_sdk.errors import NotVerified
-from client_sdk.records import Beat, Content, Position, Record, Rollout, sha256_hex
+from client_sdk.records import Beat, Position, Record, sha256_hex
 from client_sdk.state import Entry, NamespaceState
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def encode_row(entry: Entry, inline_limit: int | None = None) -> bytes:
 
 
 def decode_row(row: bytes) -> Entry:
-    """The inverse of :func:`encode_row`; contents whose body was left out have none. Raises NotVerified."""
+    """The inverse of :func:`encode_row`; contents left out have no body. Raises NotVerified."""
     try:
         if row[:4] != _ROW_MAGIC:
             raise ValueError("it does not begin like a row")
@@ -123,7 +124,9 @@ class Image:
             about_raw, at = _blob(raw, 4)
             about = orjson.loads(about_raw)
             head, beat, *rows = _blobs(raw, at, about["rows"] + 2)
-            ring = {str(dek): (str(kek), str(wrapped)) for dek, (kek, wrapped) in about["ring"].items()}
+            ring = {
+                str(dek): (str(kek), str(wrapped)) for dek, (kek, wrapped) in about["ring"].items()
+            }
             return cls(
                 Record.decode(head),
                 tuple(decode_row(row) for row in rows),

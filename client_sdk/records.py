@@ -5,11 +5,6 @@ A **record** is one change of one namespace: a header (JSON, the exact bytes are
 signed) and the bodies it names by SHA-256. Nobody ever re-serialises a header: what was signed is
 what is stored, sent, verified and replayed.
 
-An operation carries the *whole resulting entry* of its key, not an instruction to be interpreted.
-So "apply" is a replacement, the center and every client compute the same state by construction, and
-a rollout's percentage or lists are covered by the same digest as the values. Rejected: deltas
-("percent += 10"), which two versions of the library could read differently.
-
 The chain value of a record is ``c = SHA256("cc1|" + ns + p + header)``; the header already excludes
 ``c`` and the signature. ``(e, v)`` orders records, ``c`` identifies a history: two records at one
 position with different ``c`` are a fork. Source: docs/protocol.md, section "Records".
@@ -32,8 +27,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
-
 from client_sdk.errors import NotVerified
+
+from client_sdk import fields
+from client_sdk.contents import Op
 from client_sdk.signing import BEAT, RECORD, SIGNATURE_SIZE
 
 if TYPE_CHECKING:
@@ -43,9 +40,6 @@ if TYPE_CHECKING:
 
 GENESIS = bytes(32)
 INLINE_LIMIT = 8 * 1024  # bodies of a change up to this size travel inside its message
-MAX_COUNTER = 2**53 - 1  # epochs and revisions stay exact in JavaScript and JSON
-KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}\Z")
-RESERVED_KEY = re.compile(r"_[a-z0-9][a-z0-9._-]{0,159}\Z")
 NAMESPACE = re.compile(r"[a-z0-9_][a-z0-9-]{0,62}\Z")
 
 _RECORD_MAGIC = b"CC1R"
@@ -71,7 +65,7 @@ class Position(NamedTuple):
         if not (dash and e.isascii() and e.isdigit() and v.isascii() and v.isdigit()):
             raise ValueError(f"a position reads EPOCH-REVISION, as 2-17, not {text!r}")
         position = cls(int(e), int(v))
-        if max(position) > MAX_COUNTER:
+        if max(position) > fields.MAX_COUNTER:
             raise ValueError(f"position {text} is larger than any real one")
         return position
 
@@ -80,169 +74,14 @@ START = Position(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
-    """
-    One version of a key's value, by hash.
-
-    ``body`` holds the stored bytes once they are at hand; it is never part of what is signed
-    (``sha256`` is), so two contents are equal when version, hash, size and format are.
-    """
-
-    version: int
-    sha256: str
-    size: int
-    format: str
-    rollback_of: int | None = None
-    body: bytes | None = field(default=None, compare=False, repr=False)
-
-    def to_json(self) -> dict[str, Any]:
-        """The signed form."""
-        plain: dict[str, Any] = {
-            "version": self.version,
-            "sha256": self.sha256,
-            "size": self.size,
-            "format": self.format,
-        }
-        if self.rollback_of is not None:
-            plain["rollback_of"] = self.rollback_of
-        return plain
-
-    @classmethod
-    def from_json(cls, plain: Mapping[str, Any]) -> Content:
-        """The inverse of :meth:`to_json`."""
-        return cls(
-            _count(plain["version"]),
-            _hex(plain["sha256"]),
-            _count(plain["size"]),
-            _text(plain["format"]),
-            None if plain.get("rollback_of") is None else _count(plain["rollback_of"]),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Rollout:
-    """
-    A canary as one key sees it: who gets ``content`` (``None``: the canary removes the key).
-
-    All keys of a rollout carry the same fields apart from ``content``; ``keys`` names them all.
-    ``state`` is ``running`` or ``paused``: promoted and aborted rollouts leave the entry.
-    ``started_at`` is in milliseconds since 1970 (UTC); ``percent`` runs from 0 to 100 in steps of
-    0.001.
-    """
-
-    id: str
-    percent: float
-    unit: str
-    salt: str
-    keys: tuple[str, ...]
-    content: Content | None
-    allow: tuple[str, ...] = ()
-    deny: tuple[str, ...] = ()
-    rules: tuple[Mapping[str, Any], ...] = ()
-    steps: tuple[Any, ...] = ()
-    step: int = 0
-    min_devices: int | None = None
-    state: str = "running"
-    started_at: int = 0
-    by: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """The signed form; empty optional fields are left out."""
-        plain: dict[str, Any] = {
-            "id": self.id,
-            "percent": self.percent,
-            "unit": self.unit,
-            "salt": self.salt,
-            "keys": list(self.keys),
-            "content": None if self.content is None else self.content.to_json(),
-            "state": self.state,
-            "started_at": self.started_at,
-            "by": self.by,
-        }
-        optional = {
-            "allow": list(self.allow),
-            "deny": list(self.deny),
-            "rules": list(self.rules),
-            "steps": list(self.steps),
-            "step": self.step,
-            "min_devices": self.min_devices,
-        }
-        plain.update({name: value for name, value in optional.items() if value})
-        return plain
-
-    @classmethod
-    def from_json(cls, plain: Mapping[str, Any]) -> Rollout:
-        """The inverse of :meth:`to_json`."""
-        content = plain["content"]
-        return cls(
-            id=_text(plain["id"]),
-            percent=_number(plain["percent"]),
-            unit=_text(plain["unit"]),
-            salt=_text(plain["salt"]),
-            keys=tuple(_text(key) for key in plain["keys"]),
-            content=None if content is None else Content.from_json(content),
-            allow=tuple(_text(unit) for unit in plain.get("allow", ())),
-            deny=tuple(_text(unit) for unit in plain.get("deny", ())),
-            rules=tuple(plain.get("rules", ())),
-            steps=tuple(plain.get("steps", ())),
-            step=_count(plain.get("step", 0)),
-            min_devices=plain.get("min_devices"),
-            state=_text(plain["state"]),
-            started_at=_count(plain["started_at"]),
-            by=_text(plain["by"]),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Op:
-    """
-    What a change makes of one key: its whole new entry.
-
-    ``op`` says what was meant (``set``, ``del``, ``rollout``), for people; the other fields decide.
-    ``content`` is what stable units get, ``None`` when they get nothing (never set, or removed).
-    """
-
-    key: str
-    op: str
-    latest: int
-    content: Content | None
-    rollout: Rollout | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """The signed form."""
-        return {
-            "key": self.key,
-            "op": self.op,
-            "latest": self.latest,
-            "content": None if self.content is None else self.content.to_json(),
-            "rollout": None if self.rollout is None else self.rollout.to_json(),
-        }
-
-    @classmethod
-    def from_json(cls, plain: Mapping[str, Any]) -> Op:
-        """The inverse of :meth:`to_json`."""
-        content, rollout = plain["content"], plain["rollout"]
-        key = _text(plain["key"])
-        if not (KEY.match(key) or RESERVED_KEY.match(key)):
-            raise ValueError(f"{key!r} is not a key")
-        return cls(
-            key,
-            _one_of(plain["op"], ("set", "del", "rollout")),
-            _count(plain["latest"]),
-            None if content is None else Content.from_json(content),
-            None if rollout is None else Rollout.from_json(rollout),
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Header:
     """
     The signed part of a record.
 
-    ``p`` and ``c`` are chain values (32 bytes), ``state`` is the digest of the whole namespace after
-    this record, ``ts`` milliseconds since 1970 (UTC), ``req_hash`` the hash of what was asked (so
-    that a retry can be told from another request under the same id), ``origin`` the position and
-    chain value of the record that this one replays.
+    ``p`` and ``c`` are chain values (32 bytes), ``state`` is the digest of the whole namespace
+    after this record, ``ts`` milliseconds since 1970 (UTC), ``req_hash`` the hash of what was asked
+    (so that a retry can be told from another request under the same id), ``origin`` the position
+    and chain value of the record that this one replays.
     """
 
     ns: str
@@ -301,25 +140,27 @@ class Header:
     @classmethod
     def _from_json(cls, plain: Mapping[str, Any]) -> Header:
         origin = plain.get("origin")
-        crit = tuple(_text(name) for name in plain["crit"])
+        crit = tuple(fields.text(name) for name in plain["crit"])
         if crit:
             raise ValueError(f"it needs a newer library that understands {', '.join(crit)}")
         return cls(
-            ns=_text(plain["ns"]),
-            e=_count(plain["e"]),
-            v=_count(plain["v"]),
-            p=_chain(plain["p"]),
-            type=_one_of(plain["type"], TYPES),
-            id=_text(plain["id"]),
-            req_hash=_text(plain["req_hash"]),
+            ns=fields.text(plain["ns"]),
+            e=fields.count(plain["e"]),
+            v=fields.count(plain["v"]),
+            p=fields.hash32(plain["p"]),
+            type=fields.one_of(plain["type"], TYPES),
+            id=fields.text(plain["id"]),
+            req_hash=fields.text(plain["req_hash"]),
             ops=tuple(Op.from_json(op) for op in plain["ops"]),
-            state=_chain(plain["state"]),
-            kid=_text(plain["kid"]),
-            ts=_count(plain["ts"]),
-            author=_text(plain["author"]),
-            comment=_text(plain.get("comment", "")),
-            request=_text(plain.get("request", "")),
-            origin=None if origin is None else (_count(origin[0]), _count(origin[1]), origin[2]),
+            state=fields.hash32(plain["state"]),
+            kid=fields.text(plain["kid"]),
+            ts=fields.count(plain["ts"]),
+            author=fields.text(plain["author"]),
+            comment=fields.text(plain.get("comment", "")),
+            request=fields.text(plain.get("request", "")),
+            origin=None
+            if origin is None
+            else (fields.count(origin[0]), fields.count(origin[1]), origin[2]),
         )
 
 
@@ -415,15 +256,15 @@ class Beat:
         try:
             plain = orjson.loads(raw)
             return cls(
-                ns=_text(plain["ns"]),
-                e=_count(plain["e"]),
-                v=_count(plain["v"]),
-                c=_chain(plain["c"]),
-                ts=_count(plain["ts"]),
-                ttl=_number(plain["ttl"]),
-                every=_number(plain["every"]),
-                center=_text(plain["center"]),
-                kid=_text(plain["kid"]),
+                ns=fields.text(plain["ns"]),
+                e=fields.count(plain["e"]),
+                v=fields.count(plain["v"]),
+                c=fields.hash32(plain["c"]),
+                ts=fields.count(plain["ts"]),
+                ttl=fields.number(plain["ttl"]),
+                every=fields.number(plain["every"]),
+                center=fields.text(plain["center"]),
+                kid=fields.text(plain["kid"]),
                 raw=raw,
                 sig=sig,
             )
@@ -480,39 +321,3 @@ def _bodies(frame: bytes, at: int) -> Iterable[tuple[str, bytes]]:
         raise NotVerified("a frame ends inside its list of bodies") from error
     if at != len(frame):
         raise NotVerified("a frame goes on after its last body")
-
-
-def _count(value: Any) -> int:
-    if type(value) is not int or not 0 <= value <= MAX_COUNTER:
-        raise ValueError(f"{value!r} is not a count")
-    return value
-
-
-def _number(value: Any) -> float:
-    if type(value) not in (int, float):
-        raise ValueError(f"{value!r} is not a number")
-    return value  # type: ignore[no-any-return]  # checked by type() just above
-
-
-def _text(value: Any) -> str:
-    if type(value) is not str:
-        raise ValueError(f"{value!r} is not a text")
-    return value
-
-
-def _one_of(value: Any, allowed: Iterable[str]) -> str:
-    if value not in allowed:
-        raise ValueError(f"{value!r} is not one of {', '.join(sorted(allowed))}")
-    return str(value)
-
-
-def _hex(value: Any) -> str:
-    _chain(value)
-    return str(value)
-
-
-def _chain(value: Any) -> bytes:
-    raw = bytes.fromhex(_text(value))
-    if len(raw) != 32:
-        raise ValueError(f"{value!r} is not 64 hex digits")
-    return raw

@@ -9,8 +9,8 @@ The law, in the order in which it is checked (docs/protocol.md, K1 to K9):
 
 * Nothing is used before it is verified: signature, namespace, chain, digest.
 * `(epoch, revision)` only grows, over restarts too. A frame is news, never truth: a record is taken
-  only if it links to exactly the state held here (`p` equals our `c`); whatever else lies above it is
-  a gap, and a gap is closed from the log or by a whole image, never guessed over.
+  only if it links to exactly the state held here (`p` equals our `c`); whatever else lies above it
+  is a gap, and a gap is closed from the log or by a whole image, never guessed over.
 * The mark (highest position ever applied) may lie above the state, when only an older snapshot was
   readable. Then the old state is served, stale, and nothing below the mark is applied.
 * A beat counts as life only if it is signed, newer than the last, of now, and not below us. So old
@@ -19,8 +19,8 @@ The law, in the order in which it is checked (docs/protocol.md, K1 to K9):
   (`confirmed`), says that it is the present: else somebody could show a newcomer last year's.
 * One catch-up at a time; whatever asks for another meanwhile is merged into one more.
 
-Rejected: applying the newest number seen ("newer wins": 19 of 19 clients stayed on lost config after
-a failover), and closing gaps by waiting for the next message (there may be none).
+Rejected: applying the newest number seen ("newer wins": 19 of 19 clients stayed on lost config
+after a failover), and closing gaps by waiting for the next message (there may be none).
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ class Mark:
 @dataclass(frozen=True, slots=True)
 class Timing:
     """
-    Intervals in seconds. ``silence`` is the least time without life before a PING, ``pong`` how long
-    its answer may take, ``check`` how often to look for missed changes without any sign of one
+    Intervals in seconds. ``silence`` is the least time without life before a PING, ``pong`` how
+    long its answer may take, ``check`` how often to look for missed changes without any sign of one
     (jittered by the driver), ``skew`` how far two clocks may be apart.
     """
 
@@ -173,7 +173,7 @@ class Replica:
     # -- what arrives by itself ---------------------------------------------------------------
 
     def on_subscribed(self, now: float) -> list[Do]:
-        """A subscription was confirmed, the first or any later one: we may have missed something."""
+        """A subscription was confirmed, the first or any later one: something may be missed."""
         self._last_life = now
         self._pinged_at = None
         self._reading = self._again = False
@@ -248,8 +248,8 @@ class Replica:
 
     def on_image(self, image: Image, now: float, wall: int, *, confirmed: bool) -> list[Do]:
         """
-        The whole namespace. ``confirmed``: the path itself proves that it is the present (the center
-        over TLS or on this machine), which a newcomer without state needs.
+        The whole namespace. ``confirmed``: the path itself proves that it is the present (the
+        center over TLS or on this machine), which a newcomer without state needs.
         """
         missing = image.missing()
         if missing:

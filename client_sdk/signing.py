@@ -1,14 +1,15 @@
 """
 Who may say what a fleet runs: Ed25519 over exact bytes, under one root.
 
-A client pins one thing, the *root* public key (``ed25519:BASE64``). The root signs a short, versioned
-list of signing keys; those sign records and beats. So a signing key can be replaced without touching
-one client, and the root may lie in a drawer. A list is taken only when the root signed it and its
-version is not lower than the one already held (else an attacker could bring back a refused key).
+A client pins one thing, the *root* public key (``ed25519:BASE64``). The root signs a short,
+versioned list of signing keys; those sign records and beats. So a signing key can be replaced
+without touching one client, and the root may lie in a drawer. A list is taken only when the root
+signed it and its version is not lower than the one already held (else an attacker could bring back
+a refused key).
 
 Signatures are over ``prefix + exact bytes``, never over a re-serialised object: two JSON writers
-that disagree on one escape would otherwise split a fleet. The prefix names the kind of message, so a
-signed beat can never be passed off as a signed record. Rejected: JOSE (the envelope adds parsing
+that disagree on one escape would otherwise split a fleet. The prefix names the kind of message, so
+a signed beat can never be passed off as a signed record. Rejected: JOSE (the envelope adds parsing
 before verification), a full TUF client (it is file based and synchronous; its rules are kept:
 roles, versions that only grow, nothing looked at before it is verified).
 """
@@ -22,7 +23,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import orjson
-
 from client_sdk.errors import NotTrusted
 
 if TYPE_CHECKING:

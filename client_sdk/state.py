@@ -1,22 +1,23 @@
 """
 The state of one namespace, and the proof that it is the one that was signed.
 
-A state is a value: applying a record gives a new one and leaves the old one whole, so a reader never
-sees half a change and a refused record leaves nothing behind. The signed header carries the digest
-of the state *after* it. Whoever applies a change recomputes that digest and so notices a lost
-change, a hand-edited row or a forgotten rule of this file at once, not when it hurts.
+A state is a value: applying a record gives a new one and leaves the old one whole, so a reader
+never sees half a change and a refused record leaves nothing behind. The signed header carries the
+digest of the state *after* it. Whoever applies a change recomputes that digest and so notices a
+lost change, a hand-edited row or a forgotten rule of this file at once, not when it hurts.
 
 The digest is a Merkle root over 1,024 buckets by SHA-256 of the key. One change rehashes one bucket
 a key and then the root over 32 KiB, so a namespace of 20,000 keys costs the same as one of 20;
 anti-entropy compares roots, then buckets, and fetches only what differs. A bucket is the SHA-256 of
 its lines, sorted by key; an empty bucket is 32 zero bytes. A line is::
 
-    key \\0 e \\0 v \\0 latest \\0 version \\0 sha256 \\0 size \\0 format \\0 rollback-of \\0 rollout \\n
+    key \\0 e \\0 v \\0 latest \\0 version \\0 sha256 \\0 size \\0 format \\0 rollback-of \\0
+    rollout \\n
 
 ``e`` and ``v`` are the key's last change. A removed key keeps its line, with the fields of its
 content empty: its numbers must never be given out again. ``format`` is in the line because it
-decides how the same bytes are read; ``rollout`` is the SHA-256 of the rollout's signed JSON, so that
-percentage, lists and the canary's content are all proven.
+decides how the same bytes are read; ``rollout`` is the SHA-256 of the rollout's signed JSON, so
+that percentage, lists and the canary's content are all proven.
 
 Bodies are not in the digest (their hashes are). They hang on the contents and go with them.
 """
@@ -24,18 +25,20 @@ Bodies are not in the digest (their hashes are). They hang on the contents and g
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import orjson
 
 from client_sdk.errors import MissingBodies, NotVerified
-from client_sdk.records import GENESIS, START, Content, Position, Record, Rollout
+from client_sdk.records import GENESIS, START, Position, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator
 
-    from client_sdk.records import Op
+    from client_sdk.contents import Content, Op, Rollout
 
 BUCKETS = 1024
 _EMPTY = bytes(32)
@@ -83,6 +86,42 @@ class Entry:
         return "\0".join(parts).encode("utf-8") + b"\n"
 
 
+class Entries(Mapping[str, Entry]):
+    """
+    Key -> entry, removed ones too; read only.
+
+    Kept in the buckets of the digest, so that a changed copy shares all buckets but the touched.
+    """
+
+    __slots__ = ("_shards",)
+
+    def __init__(self, shards: tuple[Mapping[str, Entry], ...]) -> None:
+        self._shards = shards
+
+    def __getitem__(self, key: str) -> Entry:
+        return self._shards[bucket_of(key)][key]
+
+    def __iter__(self) -> Iterator[str]:
+        return chain.from_iterable(self._shards)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._shards))
+
+    def changed(self, entries: Mapping[str, Entry]) -> tuple[Entries, dict[int, bytes]]:
+        """The entries with these put in, and the new hashes of the buckets that were touched."""
+        touched: dict[int, dict[str, Entry]] = {}
+        for key, entry in entries.items():
+            index = bucket_of(key)
+            touched.setdefault(index, dict(self._shards[index]))[key] = entry
+        shards = list(self._shards)
+        hashes = {}
+        for index, shard in touched.items():
+            shards[index] = shard
+            lines = b"".join(shard[key].line() for key in sorted(shard))
+            hashes[index] = hashlib.sha256(lines).digest()
+        return Entries(tuple(shards)), hashes
+
+
 @dataclass(frozen=True, slots=True)
 class NamespaceState:
     """
@@ -93,16 +132,15 @@ class NamespaceState:
 
     position: Position
     c: bytes
-    entries: Mapping[str, Entry]
+    entries: Entries = field(repr=False)
     digest: bytes
-    _buckets: tuple[bytes, ...]
-    _members: Mapping[int, tuple[str, ...]]
+    buckets: tuple[bytes, ...] = field(repr=False)
 
     @classmethod
     def empty(cls, position: Position = START, c: bytes = GENESIS) -> NamespaceState:
         """A namespace that holds nothing yet."""
         buckets = (_EMPTY,) * BUCKETS
-        return cls(position, c, {}, _root(buckets), buckets, {})
+        return cls(position, c, Entries(({},) * BUCKETS), _root(buckets), buckets)
 
     @classmethod
     def from_entries(cls, entries: Iterable[Entry], position: Position, c: bytes) -> NamespaceState:
@@ -119,14 +157,10 @@ class NamespaceState:
         The state after these operations at ``position``, bodies not looked at: what a center signs
         and a client compares with.
         """
-        changed = {
-            op.key: Entry(op.key, position, op.latest, op.content, op.rollout) for op in ops
-        }
+        changed = {op.key: Entry(op.key, position, op.latest, op.content, op.rollout) for op in ops}
         return self._with(changed, position, c)
 
-    def apply(
-        self, record: Record, objects: Mapping[str, bytes] | None = None
-    ) -> NamespaceState:
+    def apply(self, record: Record, objects: Mapping[str, bytes] | None = None) -> NamespaceState:
         """
         The state after ``record``, proven by its digest.
 
@@ -149,13 +183,7 @@ class NamespaceState:
             )
         return new
 
-    def bucket_hashes(self) -> tuple[bytes, ...]:
-        """The 1,024 bucket hashes under the root."""
-        return self._buckets
-
-    def _embodied(
-        self, op: Op, bodies: Mapping[str, bytes], objects: Mapping[str, bytes]
-    ) -> Op:
+    def _embodied(self, op: Op, bodies: Mapping[str, bytes], objects: Mapping[str, bytes]) -> Op:
         known = self.entries.get(op.key)
         own = {c.sha256: c.body for c in known.contents if c.body is not None} if known else {}
         sources = (bodies, objects, own)
@@ -167,21 +195,11 @@ class NamespaceState:
     def _with(self, changed: Mapping[str, Entry], position: Position, c: bytes) -> NamespaceState:
         if not changed:
             return replace(self, position=position, c=c)
-        entries = dict(self.entries)
-        entries.update(changed)
-        members = dict(self._members)
-        touched = set()
-        for key in changed:
-            index = bucket_of(key)
-            touched.add(index)
-            if key not in self.entries:
-                members[index] = tuple(sorted((*members.get(index, ()), key)))
-        buckets = list(self._buckets)
-        for index in touched:
-            lines = b"".join(entries[key].line() for key in members[index])
-            buckets[index] = hashlib.sha256(lines).digest()
-        hashes = tuple(buckets)
-        return NamespaceState(position, c, entries, _root(hashes), hashes, members)
+        entries, hashes = self.entries.changed(changed)
+        buckets = list(self.buckets)
+        for index, digest in hashes.items():
+            buckets[index] = digest
+        return NamespaceState(position, c, entries, _root(buckets), tuple(buckets))
 
 
 def bucket_of(key: str) -> int:
@@ -196,9 +214,7 @@ def rollout_digest(rollout: Rollout) -> str:
     return hashlib.sha256(raw).hexdigest()
 
 
-def _embodied(
-    content: Content | None, sources: Iterable[Mapping[str, bytes]]
-) -> Content | None:
+def _embodied(content: Content | None, sources: Iterable[Mapping[str, bytes]]) -> Content | None:
     if content is None or content.body is not None:
         return content
     for source in sources:
