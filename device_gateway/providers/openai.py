@@ -1,0 +1,162 @@
+"""OpenAI-compatible streaming chat completions over one aiohttp session per provider.
+
+*Nothing secret leaves this file.* Reasons are made of a status code and a host; the body of an
+error answer is never repeated, because some services put the key into it, and redirects are not
+followed, because they would carry the key to another host.
+
+*The probe costs nothing.* `GET {base_url}/models` is authenticated and free; a service that lacks
+that route (404, 405) is asked for a single token instead.
+
+Reference: https://platform.openai.com/docs/api-reference/chat-streaming
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from device_gateway.errors import ProviderFailed
+
+CONNECT_SECONDS: Final = 5.0
+SILENCE_SECONDS: Final = 20.0
+"""Longest wait between two pieces; the deadline of the whole turn is the session's."""
+PROBE_SECONDS: Final = 8.0
+MAX_LINE_BYTES: Final = 256 * 1024
+
+
+class OpenAiLlm:
+    """One endpoint with one key and one model; `silence` in seconds, see SILENCE_SECONDS."""
+
+    def __init__(
+        self, base_url: URL, api_key: str, model: str, silence: float = SILENCE_SECONDS
+    ) -> None:
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._base_url = base_url
+        self._model = model
+        self._http = aiohttp.ClientSession(
+            headers=headers,
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=CONNECT_SECONDS, sock_read=silence
+            ),
+            connector=aiohttp.TCPConnector(limit=0),
+            read_bufsize=MAX_LINE_BYTES,
+        )
+
+    async def stream(self, messages: Sequence[dict[str, str]]) -> AsyncIterator[str]:
+        """The pieces of the answer, as the endpoint sends them.
+
+        Raises:
+            ProviderFailed: refused, unreachable, silent, or no chat completion.
+        """
+        body = {"model": self._model, "messages": list(messages), "stream": True}
+        async with self._request("POST", "chat/completions", body) as response:
+            self._check(response)
+            async for line in response.content:
+                if not line.startswith(b"data:"):
+                    continue
+                data = line[5:].strip()
+                if data == b"[DONE]":
+                    return
+                piece = _content(data)
+                if piece:
+                    yield piece
+
+    async def probe(self) -> None:
+        """Ask for the list of models, else for one token."""
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                await self._probe()
+        except TimeoutError as late:
+            message = f"{self._base_url.host} did not answer within {PROBE_SECONDS:.0f} s"
+            raise ProviderFailed("timeout", message) from late
+
+    async def _probe(self) -> None:
+        async with self._request("GET", "models") as response:
+            if response.status not in (404, 405):
+                self._check(response)
+                return
+        body = {
+            "model": self._model,
+            "messages": [{"role": "user", "content": "ping"}],
+            "max_tokens": 1,
+        }
+        async with self._request("POST", "chat/completions", body) as response:
+            self._check(response)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.close()
+
+    @asynccontextmanager
+    async def _request(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        url, host = self._base_url / path, self._base_url.host
+        try:
+            async with self._http.request(
+                method, url, json=body, allow_redirects=False
+            ) as response:
+                yield response
+        except TimeoutError as late:
+            raise ProviderFailed("timeout", f"{host} was silent for too long") from late
+        except aiohttp.ClientConnectionError as broken:
+            raise ProviderFailed("unavailable", f"{host} cannot be reached") from broken
+        except (aiohttp.ClientError, ValueError) as odd:
+            raise ProviderFailed("answer", f"{host} does not answer in HTTP we know") from odd
+
+    def _check(self, response: aiohttp.ClientResponse) -> None:
+        status = response.status
+        if status == 200:
+            return
+        kind, meaning = _MEANINGS.get(status, ("refused", "it refused the request"))
+        if status >= 500:
+            kind, meaning = "unavailable", "it has trouble of its own"
+        message = f"{self._base_url.host} answered {status}: {meaning}"
+        raise ProviderFailed(kind, message)
+
+
+_MEANINGS: Final = {
+    401: ("auth", "the api_key is not accepted"),
+    403: ("auth", "the api_key may not do this"),
+    404: ("settings", "no such model, or a wrong base_url"),
+    429: ("limit", "too many requests, or no credit left"),
+}
+
+
+def _content(data: bytes) -> str:
+    try:
+        choices = orjson.loads(data)["choices"]
+        piece = choices[0]["delta"].get("content") if choices else None
+    except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError) as odd:
+        raise ProviderFailed("answer", "a piece that is not a chat completion") from odd
+    return piece if isinstance(piece, str) else ""
+
+
+async def build(settings: Mapping[str, Any]) -> OpenAiLlm:
+    """Build from `{"type": "openai", "base_url", "api_key", "model"}`; no network is touched.
+
+    Raises:
+        ProviderFailed: a setting is missing or cannot be used.
+    """
+    model, api_key = settings.get("model"), settings.get("api_key", "")
+    if not isinstance(model, str) or not model:
+        raise ProviderFailed("settings", "llm.model must name a model")
+    if not isinstance(api_key, str) or not api_key.isascii() or not api_key.isprintable():
+        raise ProviderFailed("settings", "llm.api_key must be a line of plain ASCII")
+    return OpenAiLlm(_base_url(settings.get("base_url")), api_key, model)
+
+
+def _base_url(text: object) -> URL:
+    try:
+        url = URL(text) if isinstance(text, str) else URL()
+    except ValueError:
+        url = URL()
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ProviderFailed("settings", "llm.base_url must be an http or https URL")
+    return url

@@ -1,0 +1,151 @@
+"""providers/openai.py against real HTTP endpoints."""
+
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+from yarl import URL
+
+from device_gateway.errors import ProviderFailed
+from device_gateway.providers import build_llm, close_llm, openai, probe_llm
+from device_gateway.stub_llm import StubLlm
+
+SAY_HI = [{"role": "user", "content": "hi"}]
+
+
+@asynccontextmanager
+async def endpoint(**routes):
+    """A server whose `models` and `chat` answer as told."""
+    app = web.Application()
+    if "models" in routes:
+        app.router.add_get("/v1/models", routes["models"])
+    if "chat" in routes:
+        app.router.add_post("/v1/chat/completions", routes["chat"])
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def provider(base_url, api_key="sk-a"):
+    settings = {"type": "openai", "base_url": base_url, "api_key": api_key, "model": "m-1"}
+    llm = await build_llm(settings, None)
+    try:
+        yield llm
+    finally:
+        await close_llm(llm)
+
+
+def answering(status=200, text=""):
+    async def handler(request):
+        return web.Response(status=status, text=text)
+
+    return handler
+
+
+async def test_the_pieces_of_an_answer_arrive_in_order():
+    async with StubLlm() as stub, provider(stub.base_url) as llm:
+        await probe_llm(llm)
+        pieces = [piece async for piece in llm.stream(SAY_HI)]
+
+    assert len(pieces) > 1
+    assert "".join(pieces) == "key=sk-a model=m-1 prompt= messages=1"
+
+
+async def test_a_refused_key_is_named_as_the_reason_and_never_repeated():
+    async with StubLlm() as stub, provider(stub.base_url, "bad-secret") as llm:
+        with pytest.raises(ProviderFailed) as probe:
+            await probe_llm(llm)
+        with pytest.raises(ProviderFailed) as stream:
+            await anext(llm.stream(SAY_HI))
+
+    for failure in (probe.value, stream.value):
+        assert failure.kind == "auth"
+        assert str(failure) == "127.0.0.1 answered 401: the api_key is not accepted"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(403, "auth"), (429, "limit"), (400, "refused"), (302, "refused"), (503, "unavailable")],
+)
+async def test_each_status_has_its_kind(status, kind):
+    async with endpoint(models=answering(status)) as url, provider(url) as llm:
+        with pytest.raises(ProviderFailed) as failure:
+            await probe_llm(llm)
+
+    assert failure.value.kind == kind
+
+
+async def test_a_service_without_a_list_of_models_is_asked_for_one_token():
+    bodies = []
+
+    async def chat(request):
+        bodies.append(await request.json())
+        return web.json_response({})
+
+    async with endpoint(chat=chat) as url, provider(url) as llm:
+        await probe_llm(llm)
+
+    assert [body["max_tokens"] for body in bodies] == [1]
+
+
+async def test_a_closed_port_is_unavailable():
+    async with endpoint() as url:
+        pass
+    async with provider(url) as llm:
+        with pytest.raises(ProviderFailed) as failure:
+            await probe_llm(llm)
+
+    assert failure.value.kind == "unavailable"
+
+
+async def test_a_silent_service_is_late():
+    async with StubLlm(delay=5.0) as stub:
+        llm = openai.OpenAiLlm(URL(stub.base_url), "sk-a", "m-1", silence=0.05)
+        with pytest.raises(ProviderFailed) as failure:
+            await anext(llm.stream(SAY_HI))
+        await llm.close()
+
+    assert failure.value.kind == "timeout"
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["data: nope\n\n", "data: {}\n\n", 'data: {"choices":[{"delta":"x"}]}\n\n', "data: 1\n\n"],
+)
+async def test_an_answer_of_another_shape_is_said_to_be_one(line):
+    async with endpoint(chat=answering(200, line)) as url, provider(url) as llm:
+        with pytest.raises(ProviderFailed) as failure:
+            await anext(llm.stream(SAY_HI))
+
+    assert failure.value.kind == "answer"
+
+
+async def test_lines_without_words_are_passed_over():
+    lines = ': note\n\ndata: {"choices":[]}\n\ndata: {"choices":[{"delta":{"role":"a"}}]}\n\n'
+    async with endpoint(chat=answering(200, lines)) as url, provider(url) as llm:
+        assert [piece async for piece in llm.stream(SAY_HI)] == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [
+        ({}, "llm.type"),
+        ({"type": "nope"}, "llm.type"),
+        ({"type": ["echo"]}, "llm.type"),
+        ({"type": "openai"}, "llm.model"),
+        ({"type": "openai", "model": "m", "api_key": "a\nb"}, "llm.api_key"),
+        ({"type": "openai", "model": "m", "base_url": "ftp://x"}, "llm.base_url"),
+        ({"type": "openai", "model": "m", "base_url": "http://[x"}, "llm.base_url"),
+        ({"type": "openai", "model": "m"}, "llm.base_url"),
+    ],
+)
+async def test_settings_that_cannot_be_used_are_named(settings, word):
+    with pytest.raises(ProviderFailed, match=word) as failure:
+        await build_llm(settings)
+
+    assert failure.value.kind == "settings"
