@@ -14,6 +14,7 @@ What can go wrong, as one tree. Catch the branch you can do something about::
     ├── Unavailable                 neither center, snapshot nor defaults
     ├── NotReady                    a declared module is not built and proven
     ├── StateInUse                  another process uses this state directory
+    ├── StoreUnavailable            the center's private store cannot be run
     ├── TransportDown               a path is gone for now; another may do
     ├── NotTrusted                  a key, or a list of keys, that nobody we trust vouches for
     ├── NotVerified                 bytes that are not what was signed
@@ -107,6 +108,10 @@ class NotReady(ConfigError):
 
 class StateInUse(ConfigError):
     """Another process uses this state directory, or the same instance name."""
+
+
+class StoreUnavailable(ConfigError):
+    """The center's private store cannot be run; the message says what to install or change."""
 
 
 class TransportDown(ConfigError):
