@@ -151,6 +151,11 @@ class Op:
     content: Content | None
     rollout: Rollout | None = None
 
+    @property
+    def contents(self) -> tuple[Content, ...]:
+        """Every content the entry may serve."""
+        return served_contents(self.content, self.rollout)
+
     def to_json(self) -> dict[str, Any]:
         """The signed form."""
         return {
@@ -175,3 +180,9 @@ class Op:
             None if content is None else Content.from_json(content),
             None if rollout is None else Rollout.from_json(rollout),
         )
+
+
+def served_contents(content: Content | None, rollout: Rollout | None) -> tuple[Content, ...]:
+    """The stable content and the canary's, as far as there are any."""
+    canary = None if rollout is None else rollout.content
+    return tuple(each for each in (content, canary) if each is not None)

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from client_sdk.contents import served_contents
 from client_sdk.errors import MissingBodies, NotVerified
 from client_sdk.records import GENESIS, START, Position, Record
 
@@ -65,8 +66,7 @@ class Entry:
     @property
     def contents(self) -> tuple[Content, ...]:
         """Every content this entry may serve."""
-        canary = None if self.rollout is None else self.rollout.content
-        return tuple(content for content in (self.content, canary) if content is not None)
+        return served_contents(self.content, self.rollout)
 
     @property
     def exists(self) -> bool:
@@ -169,10 +169,8 @@ class NamespaceState:
         (the digest differs: this state is not the one the record was built on).
         """
         header = record.header
-        ops = tuple(self._embodied(op, record.bodies, objects or {}) for op in header.ops)
-        missing = {
-            content.sha256 for op in ops for content in _op_contents(op) if content.body is None
-        }
+        ops = self.embody(header.ops, record.bodies, objects or {})
+        missing = {content.sha256 for op in ops for content in op.contents if content.body is None}
         if missing:
             raise MissingBodies(missing)
         new = self.after(ops, record.position, record.c)
@@ -183,10 +181,17 @@ class NamespaceState:
             )
         return new
 
-    def _embodied(self, op: Op, bodies: Mapping[str, bytes], objects: Mapping[str, bytes]) -> Op:
+    def embody(self, ops: Iterable[Op], *sources: Mapping[str, bytes]) -> tuple[Op, ...]:
+        """
+        The operations with their bodies put in, from ``sources`` (sha256 -> bytes) or from what this
+        state holds for the key; a content whose body is nowhere keeps none.
+        """
+        return tuple(self._embody(op, sources) for op in ops)
+
+    def _embody(self, op: Op, sources: tuple[Mapping[str, bytes], ...]) -> Op:
         known = self.entries.get(op.key)
         own = {c.sha256: c.body for c in known.contents if c.body is not None} if known else {}
-        sources = (bodies, objects, own)
+        sources = (*sources, own)
         rollout = op.rollout
         if rollout is not None:
             rollout = replace(rollout, content=_embodied(rollout.content, sources))
@@ -222,11 +227,6 @@ def _embodied(content: Content | None, sources: Iterable[Mapping[str, bytes]]) -
         if body is not None:
             return replace(content, body=body)
     return content
-
-
-def _op_contents(op: Op) -> tuple[Content, ...]:
-    canary = None if op.rollout is None else op.rollout.content
-    return tuple(content for content in (op.content, canary) if content is not None)
 
 
 def _root(buckets: Iterable[bytes]) -> bytes:

@@ -1,0 +1,1 @@
+"""The verified history of every namespace, and its only writers."""

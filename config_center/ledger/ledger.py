@@ -1,0 +1,259 @@
+"""
+One namespace: its verified history, and the only one who adds to it here.
+
+The law (docs/protocol.md, C1 to C8):
+
+* **Journal before building.** A head that is not in our journal is never built on; a change is in the
+  journal (fsynced, ``intent``) before the script that commits it is sent, and ``committed`` (fsynced)
+  before anybody hears 200. So whatever was acknowledged can be proven and replayed by us alone.
+* **One writer.** Drafts queue; the writer plans all that wait on one chain of states, signs them,
+  writes one journal transaction, sends one script, writes one more transaction (group commit). A
+  draft never waits longer than the round under way plus its own.
+* **Nothing is shown before it is committed**: readers and watchers see a change after its row.
+* **A lost reply is not a failure.** The change is *unknown*; the ledger reads the store again before
+  it builds anything, and marks what it finds.
+* Everything that moves the head (rounds, learning, adoption) holds one lock, so "the head we know"
+  means something.
+
+Rejected: answering 200 when the script says OK (the store may be lost before the row is written: the
+journal would know an intent only), and one script a change (50 writers at 2 fsyncs each).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from client_sdk.errors import NotVerified
+from client_sdk.records import GENESIS, START, Position
+from client_sdk.state import NamespaceState
+from config_center.ledger.adoption import adopt
+from config_center.ledger.proof import compare, mark_of, prove
+from config_center.ledger.watchers import Watchers
+from config_center.ledger.words import Committed, Mode
+from config_center.ledger.writer import Writer
+from config_center.problems import Problem
+from config_center.store.base import StoreDown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from client_sdk.image import Image, Ring
+    from client_sdk.records import Beat, Record
+    from client_sdk.replica import Mark
+    from client_sdk.signing import SigningKey, Verifier
+    from config_center.journal import Journal
+    from config_center.ledger.watchers import Watcher
+    from config_center.ledger.words import Draft
+    from config_center.store.base import Store
+
+log = logging.getLogger(__name__)
+
+_RECENT = 1000
+_MODE_DETAIL = {
+    Mode.STARTING: "the center is still reading {ns}; try again in a moment",
+    Mode.UNREACHABLE: "the store cannot be reached; publishing goes on when it is back",
+    Mode.EMPTY: "the store holds nothing for {ns}, but this center's journal does: the store was "
+    "lost or replaced; bring its data back, nothing is published until then",
+    Mode.TAMPERED: "the store of {ns} holds what was never signed ({reason}); find out who writes "
+    "to it, then put it right",
+    Mode.INCOMPLETE: "the store of {ns} is behind what this center acknowledged ({reason})",
+    Mode.ENDED: "the namespace {ns} was deleted",
+}
+
+
+class Ledger:
+    """
+    The verified history of one namespace.
+
+    Read ``state``, ``head``, ``mode``, ``ring`` and ``newest_beat`` at will. :meth:`submit` adds to
+    it. ``lock`` is held by whoever moves the head.
+    """
+
+    def __init__(
+        self,
+        ns: str,
+        store: Store,
+        journal: Journal,
+        key: SigningKey,
+        verifier: Verifier,
+    ) -> None:
+        self.ns = ns
+        self.store = store
+        self.journal = journal
+        self.key = key
+        self.verifier = verifier
+        self.state = NamespaceState.empty()
+        self.head: Record | None = None
+        self.mode = Mode.STARTING
+        self.reason = ""
+        self.ring: Ring = {}
+        self.newest_beat: Beat | None = None
+        self.watchers = Watchers()
+        self.recent: OrderedDict[Position, Record] = OrderedDict()
+        self.lock = asyncio.Lock()
+        self._writer = Writer(self)
+
+    # -- reading ------------------------------------------------------------------------------
+
+    @property
+    def mark(self) -> Mark:
+        """Position and chain value of the head we know."""
+        from client_sdk.replica import Mark
+
+        return Mark(self.state.position, self.state.c)
+
+    async def find(self, change: str) -> Committed | None:
+        """The change of this id in verified history."""
+        row = await self.journal.find(self.ns, change)
+        return None if row is None else Committed(row.header, row.c, replayed=True)
+
+    def watch(self) -> Watcher:
+        """Listen to records and beats from now on; read :meth:`since` after it, then iterate."""
+        return self.watchers.add()
+
+    async def since(self, after: Position, limit: int = _RECENT) -> list[Record] | None:
+        """Verified records after a position, oldest first; ``None`` when history lacks some."""
+        if after == self.state.position:
+            return []
+        if after in self.recent:
+            return [r for p, r in self.recent.items() if p > after][:limit]
+        return await self.journal.after(self.ns, after, limit)
+
+    # -- writing ------------------------------------------------------------------------------
+
+    async def submit(self, draft: Draft) -> Committed:
+        """
+        Commit a change, or say why not.
+
+        Raises Problem: what the plan raised, ``id-reused``, ``outcome-unknown`` (504, with the id),
+        or why the namespace takes no changes now (503).
+        """
+        self.require_ready()
+        return await self._writer.submit(draft)
+
+    def require_ready(self) -> None:
+        """Raise the 503 that says why no change is taken now."""
+        if self.mode is not Mode.READY:
+            raise self.problem()
+
+    def problem(self) -> Problem:
+        """Why no change is taken now."""
+        detail = _MODE_DETAIL[self.mode].format(ns=self.ns, reason=self.reason)
+        if self.mode is Mode.ENDED:
+            return Problem("not-found", detail)
+        name = "busy" if self.mode is Mode.STARTING else self.mode.value
+        return Problem(name, detail, headers={"Retry-After": "1"}, namespace=self.ns)
+
+    def set_mode(self, mode: Mode, reason: str = "") -> None:
+        """Change the mode, and say it loudly once."""
+        if (mode, reason) == (self.mode, self.reason):
+            return
+        level = logging.INFO if mode is Mode.READY else logging.ERROR
+        log.log(level, "namespace %s is %s %s", self.ns, mode.value, reason)
+        self.mode, self.reason = mode, reason
+
+    # -- following the store (hold the lock) --------------------------------------------------
+
+    async def open(self) -> None:
+        """Read journal and store, adopt if the store has a new history, and start the writer."""
+        async with self.lock:
+            await self.refresh()
+        self._writer.start()
+
+    async def close(self) -> None:
+        """End the writer and all watchers; drafts that wait are refused."""
+        await self._writer.close()
+        self.watchers.close("the center stops")
+
+    async def refresh(self) -> None:
+        """Bring memory, journal and store to one verified head, whatever happened to them."""
+        try:
+            stored = await self.store.head(self.ns)
+            if stored is None:
+                self.set_mode(Mode.EMPTY)
+                return
+            await self.learn()
+            if not stored.rid_matches or await self._is_store_behind():
+                await adopt(self)
+            self.set_mode(Mode.ENDED if self._has_ended() else Mode.READY)
+        except NotVerified as error:
+            self.set_mode(Mode.TAMPERED, str(error))
+        except StoreDown as error:
+            self.set_mode(Mode.UNREACHABLE, str(error))
+
+    async def learn(self) -> None:
+        """
+        Verify what the store holds and journal what is new, then believe it.
+
+        Raises NotVerified; the memory is then as before.
+        """
+        image = await self._read_image()
+        mine = await self._journaled_mark()
+        rows = None
+        if image.head.c != mine.c:
+            rows = await self.store.read_log(self.ns, min(mine.position, image.head.position))
+            rows = _after(rows, mine)
+        proven = await asyncio.to_thread(prove, self.ns, self.verifier, image, rows, mine)
+        if proven.news:
+            await self.journal.seen(self.ns, proven.news)
+        if proven.hole:
+            await self.journal.hole(self.ns, mine.c, proven.head.header.p)
+        self.ring = image.ring
+        self.believe(proven.state, proven.head, proven.news)
+
+    def believe(self, state: NamespaceState, head: Record, news: Sequence[Record]) -> None:
+        """Make a verified, journaled head ours and tell the watchers."""
+        self.state, self.head = state, head
+        for record in news:
+            self.recent[record.position] = record
+            self.watchers.offer(record)
+        while len(self.recent) > _RECENT:
+            self.recent.popitem(last=False)
+
+    async def inspect(self) -> None:
+        """Compare the store with the verified state (the background guard)."""
+        image = await self._read_image()
+        rows = await self.store.read_log(self.ns, START)
+        async with self.lock:
+            if image.head.position < self.state.position:
+                return  # it was read before our newest change
+            moved = image.head.position > self.state.position
+            difference = None
+            if not moved:
+                recent = dict(self.recent)
+                state = self.state
+                difference = await asyncio.to_thread(compare, state, image, rows or [], recent)
+            if difference is not None:
+                self.set_mode(Mode.TAMPERED, difference)
+            elif moved or self.mode is Mode.TAMPERED:
+                await self.refresh()
+
+    async def _read_image(self) -> Image:
+        image = await self.store.read_image(self.ns)
+        if image is None:
+            raise NotVerified(f"the store lost {self.ns} while it was read")
+        return image
+
+    async def _journaled_mark(self) -> Mark:
+        from client_sdk.replica import Mark
+
+        if self.head is not None:
+            return mark_of(self.head)
+        newest = await self.journal.newest(self.ns)
+        return Mark(START, GENESIS) if newest is None else mark_of(newest)
+
+    async def _is_store_behind(self) -> bool:
+        newest = await self.journal.newest(self.ns)
+        return newest is not None and newest.position > self.state.position
+
+    def _has_ended(self) -> bool:
+        return self.head is not None and self.head.header.type == "end"
+
+
+def _after(rows: Sequence[Record] | None, known: Mark) -> Sequence[Record] | None:
+    if rows is None:
+        return None
+    return [row for row in rows if row.position > known.position] or rows

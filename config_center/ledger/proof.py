@@ -1,0 +1,100 @@
+"""
+What a center believes of what it reads: nothing, until it is proven.
+
+Pure. A head counts when a trusted key signed it; rows count when they hash to the digest in it; log
+rows count when each is signed and each ``p`` equals the ``c`` before it. A center that skipped one of
+these would sign the next digest over whatever somebody put into Redis, and launder it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from client_sdk.errors import NotVerified
+from client_sdk.replica import Mark
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from client_sdk.image import Image
+    from client_sdk.records import Position, Record
+    from client_sdk.signing import Verifier
+    from client_sdk.state import NamespaceState
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """A store's namespace, verified: its state, its head, and the history that leads to it."""
+
+    state: NamespaceState
+    head: Record
+    news: tuple[Record, ...]
+    hole: bool
+
+
+def prove(
+    ns: str, verifier: Verifier, image: Image, log: Sequence[Record] | None, known: Mark
+) -> Proven:
+    """
+    Verify what a store holds, and link it to ``known``, the newest record we have.
+
+    ``log`` are the rows after ``known`` (``None``: trimmed). ``hole`` says that the rows do not
+    reach back to it. Raises NotVerified when anything is not what a trusted key signed.
+    """
+    state = image.prove(ns, verifier)
+    if image.head.c == known.c:
+        return Proven(state, image.head, (), hole=False)
+    rows = tuple(log or ())
+    _check_rows(ns, verifier, rows)
+    if rows and rows[-1].c != image.head.c:
+        raise NotVerified(f"the log of {ns} does not end at its head {image.head.position}")
+    hole = not rows or rows[0].header.p != known.c
+    return Proven(state, image.head, rows, hole)
+
+
+def _check_rows(ns: str, verifier: Verifier, rows: Sequence[Record]) -> None:
+    for row in rows:
+        if row.header.ns != ns or not row.verify(verifier):
+            raise NotVerified(f"log row {row.position} of {ns} is not signed by a trusted key")
+    for before, row in zip(rows, rows[1:], strict=False):
+        if row.header.p != before.c:
+            raise NotVerified(f"log row {row.position} of {ns} does not follow {before.position}")
+
+
+def compare(
+    state: NamespaceState,
+    image: Image,
+    log: Sequence[Record],
+    recent: Mapping[Position, Record],
+) -> str | None:
+    """
+    The first difference between what a store holds and the verified ``state`` at the same head, as a
+    sentence; ``None`` when there is none. ``recent`` are the verified newest records by position.
+    """
+    if image.head.c != state.c:
+        return f"its head {image.head.position} is not the one this center verified"
+    for entry in image.entries:
+        mine = state.entries.get(entry.key)
+        if mine != entry:
+            return f"the current record of {entry.key!r} was changed behind the center's back"
+        if any(a.body != b.body for a, b in zip(mine.contents, entry.contents, strict=True)):
+            return f"the body of {entry.key!r} was changed behind the center's back"
+    if len(image.entries) != len(state.entries):
+        return "a current record was removed behind the center's back"
+    return _compare_log(log, recent)
+
+
+def _compare_log(log: Sequence[Record], recent: Mapping[Position, Record]) -> str | None:
+    for row in log:
+        mine = recent.get(row.position)
+        if mine is None:
+            continue  # older than what is kept in memory; clients verify it by its signature
+        if row.c != mine.c or row.sig != mine.sig or not row.bodies.keys() <= mine.bodies.keys():
+            return f"log row {row.position} was changed behind the center's back"
+    return None
+
+
+def mark_of(record: Record) -> Mark:
+    """Position and chain value of a record."""
+    return Mark(record.position, record.c)

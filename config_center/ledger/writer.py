@@ -1,0 +1,301 @@
+"""The group commit of one ledger: all that wait become one chain, one transaction, one script."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from client_sdk.records import Header, Position, Record
+from config_center.ledger.words import Committed, Mode
+from config_center.problems import Problem
+from config_center.store.base import (
+    Conflict,
+    Duplicate,
+    Empty,
+    NewHistory,
+    OutcomeUnknown,
+    Pending,
+    StoreDown,
+    StoreRefused,
+)
+from config_center.store.base import Committed as StoreCommitted
+
+if TYPE_CHECKING:
+    from client_sdk.image import Ring
+    from client_sdk.state import NamespaceState
+    from config_center.ledger.ledger import Ledger
+    from config_center.ledger.words import Draft, Planned
+
+_QUEUE = 1000
+_BATCH = 200
+_TRIES = 5
+_RECOVER_EVERY = 0.2
+
+
+@dataclass(slots=True)
+class _Waiting:
+    draft: Draft
+    answer: asyncio.Future[Committed]
+
+    def refuse(self, error: BaseException) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+@dataclass(slots=True)
+class _Step:
+    """One draft that was planned and signed in this round."""
+
+    waiting: _Waiting
+    pending: Pending
+    result: Any
+    ring: Ring
+
+    @property
+    def record(self) -> Record:
+        return self.pending.record
+
+
+class Writer:
+    """Owns the queue of drafts and the one task that serves it."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(_QUEUE)
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Start serving."""
+        self._task = asyncio.create_task(self._serve(), name=f"writer of {self._ledger.ns}")
+
+    async def close(self) -> None:
+        """Stop serving; whoever still waits is told that the center stops."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        while not self._queue.empty():
+            self._queue.get_nowait().refuse(_stopping())
+
+    async def submit(self, draft: Draft) -> Committed:
+        """
+        Queue a draft and wait for its outcome. A caller that is cancelled meanwhile leaves the draft
+        to its fate: it may be committed, and asking by its id tells.
+        """
+        waiting = _Waiting(draft, asyncio.get_running_loop().create_future())
+        try:
+            self._queue.put_nowait(waiting)
+        except asyncio.QueueFull:
+            raise Problem(
+                "busy",
+                f"{_QUEUE} changes wait for {self._ledger.ns} already; try again in a second",
+                headers={"Retry-After": "1"},
+            ) from None
+        return await waiting.answer
+
+    async def _serve(self) -> None:
+        while True:
+            batch = [await self._queue.get()]
+            while len(batch) < _BATCH and not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            try:
+                async with self._ledger.lock:
+                    await self._round(batch)
+            except asyncio.CancelledError:
+                for waiting in batch:
+                    waiting.refuse(_unknown(waiting.draft.id))
+                raise
+            except Exception as error:  # the writer must outlive any one batch
+                for waiting in batch:
+                    waiting.refuse(error)
+
+    async def _round(self, batch: list[_Waiting]) -> None:
+        for _ in range(_TRIES):
+            batch = [waiting for waiting in batch if not waiting.answer.done()]
+            if not batch:
+                return
+            if self._ledger.mode is not Mode.READY:
+                break
+            await self._attempt(batch)
+        for waiting in batch:
+            ready = self._ledger.mode is Mode.READY
+            waiting.refuse(_busy(self._ledger.ns) if ready else self._ledger.problem())
+
+    async def _attempt(self, batch: list[_Waiting]) -> None:
+        steps, state, refused = await self._sign(batch)
+        if refused:
+            # Memory may be behind another center: a "no" is given only on the present.
+            if await self._is_behind():
+                await self._ledger.refresh()
+                return
+            for waiting, error in refused:
+                waiting.refuse(error)
+        if steps:
+            await self._commit(steps, state)
+
+    async def _sign(
+        self, batch: list[_Waiting]
+    ) -> tuple[list[_Step], NamespaceState, list[tuple[_Waiting, Exception]]]:
+        state = self._ledger.state
+        steps: list[_Step] = []
+        refused: list[tuple[_Waiting, Exception]] = []
+        seen: set[str] = set()
+        for waiting in batch:
+            draft = waiting.draft
+            if draft.id in seen:
+                continue  # the same change twice in one batch: the next attempt answers it
+            try:
+                if not await self._is_answered(waiting):
+                    step, state = self._plan(waiting, state)
+                    steps.append(step)
+                    seen.add(draft.id)
+            except Exception as error:  # whatever a plan raises belongs to whoever asked
+                refused.append((waiting, error))
+        return steps, state, refused
+
+    async def _is_answered(self, waiting: _Waiting) -> bool:
+        draft = waiting.draft
+        known = await self._ledger.find(draft.id)
+        if known is None:
+            return False
+        if known.header.type == "cancel" and draft.type != "cancel":
+            raise Problem("cancelled", "this change was cancelled; publish it under a new id")
+        if known.header.req_hash != draft.req_hash:
+            raise Problem(
+                "id-reused",
+                f"the idempotency key was used for another request, at {known.position}; "
+                "take a new key for a new request",
+            )
+        waiting.answer.set_result(known)
+        return True
+
+    def _plan(self, waiting: _Waiting, state: NamespaceState) -> tuple[_Step, NamespaceState]:
+        draft, ledger = waiting.draft, self._ledger
+        planned = draft.plan(state)
+        record, new = sign(ledger, draft, planned, state)
+        keys = [op.key for op in planned.ops]
+        pending = Pending(record, tuple(new.entries[key] for key in keys), new)
+        return _Step(waiting, pending, planned.result, planned.ring), new
+
+    async def _is_behind(self) -> bool:
+        head = await self._ledger.store.head(self._ledger.ns)
+        return head is not None and head.record.c != self._ledger.state.c
+
+    async def _commit(self, steps: list[_Step], state: NamespaceState) -> None:
+        ledger = self._ledger
+        records = [step.record for step in steps]
+        ring = {dek: wrapped for step in steps for dek, wrapped in step.ring.items()}
+        if ring:
+            await ledger.store.write_ring(ledger.ns, ring)
+            ledger.ring = {**ledger.ring, **ring}
+        await ledger.journal.intend(ledger.ns, records)
+        try:
+            outcome = await ledger.store.commit(
+                ledger.ns, ledger.mark, [step.pending for step in steps]
+            )
+        except OutcomeUnknown:
+            await self._find_out(steps)
+            return
+        except (StoreDown, StoreRefused) as error:
+            await ledger.journal.mark([record.c for record in records], "refused")
+            self._refuse(steps, error)
+            return
+        if isinstance(outcome, StoreCommitted):
+            await self._settle(steps, state)
+        else:
+            await ledger.journal.mark([record.c for record in records], "refused")
+            await self._on_lost(outcome)
+
+    async def _settle(self, steps: list[_Step], state: NamespaceState) -> None:
+        ledger = self._ledger
+        records = [step.record for step in steps]
+        await ledger.journal.mark([record.c for record in records], "committed")
+        ledger.believe(state, records[-1], records)
+        for step in steps:
+            if not step.waiting.answer.done():
+                step.waiting.answer.set_result(
+                    Committed(step.record.header, step.record.c, step.result)
+                )
+
+    async def _on_lost(self, outcome: Conflict | Duplicate | NewHistory | Empty) -> None:
+        ledger = self._ledger
+        if isinstance(outcome, Empty):
+            ledger.set_mode(Mode.EMPTY)
+            return
+        await ledger.refresh()
+        if isinstance(outcome, Duplicate) and await ledger.find(outcome.id) is None:
+            ledger.set_mode(
+                Mode.TAMPERED, f"the store claims a change {outcome.id} that history does not hold"
+            )
+
+    async def _find_out(self, steps: list[_Step]) -> None:
+        """The reply was lost: tell who asked, and read the store before anything else is built."""
+        for step in steps:
+            step.waiting.refuse(_unknown(step.waiting.draft.id))
+        ledger = self._ledger
+        while True:
+            await ledger.refresh()
+            if ledger.mode is not Mode.UNREACHABLE:
+                return
+            await asyncio.sleep(_RECOVER_EVERY)
+
+    def _refuse(self, steps: list[_Step], error: StoreDown | StoreRefused) -> None:
+        full = isinstance(error, StoreRefused) and error.full
+        problem = Problem("store-full" if full else "store-unavailable", str(error))
+        for step in steps:
+            step.waiting.refuse(problem)
+
+
+def sign(
+    ledger: Ledger,
+    draft: Draft,
+    planned: Planned,
+    state: NamespaceState,
+    *,
+    epoch: int | None = None,
+    origin: tuple[int, int, str] | None = None,
+) -> tuple[Record, NamespaceState]:
+    """The record of a plan on ``state``, and the state after it."""
+    position = Position(state.position.e if epoch is None else epoch, state.position.v + 1)
+    new = state.after(planned.ops, position)
+    header = Header(
+        ns=ledger.ns,
+        e=position.e,
+        v=position.v,
+        p=state.c,
+        type=draft.type,
+        id=draft.id,
+        req_hash=draft.req_hash,
+        ops=planned.ops,
+        state=new.digest,
+        kid=ledger.key.kid,
+        ts=time.time_ns() // 1_000_000,
+        author=draft.author,
+        comment=draft.comment,
+        request=draft.request,
+        origin=origin,
+    )
+    contents = [content for op in planned.ops for content in op.contents]
+    bodies = {c.sha256: c.body for c in contents if c.body is not None}
+    record = Record.issue(header, ledger.key, bodies.values())
+    return record, replace(new, c=record.c)
+
+
+def _stopping() -> Problem:
+    return Problem("store-unavailable", "the center stops; publish the same again at another")
+
+
+def _busy(ns: str) -> Problem:
+    return Problem("busy", f"other centers change {ns} all the time; try again in a second")
+
+
+def _unknown(change: str) -> Problem:
+    return Problem(
+        "outcome-unknown",
+        f"the store did not answer: the change may or may not be in. Ask GET .../changes/{change}, "
+        "or publish the same again with the same Idempotency-Key",
+        change=change,
+    )
