@@ -1,0 +1,129 @@
+"""
+The keys of a center, made once and then only read.
+
+=============== =============================== ==================================================
+file            what it does                    when it is lost
+=============== =============================== ==================================================
+``root.key``    signs the list of signing keys  no signing key can be replaced: keep a copy apart
+``signing.key`` signs records and beats         the root vouches for a new one
+``trust.json``  the list; public (0644)         copied back from any client
+``secrets.key`` opens sealed fields (the KEK)   every secret must be published again
+=============== =============================== ==================================================
+
+``trust.json`` is written last and says that the set is complete. Before that, a start that was cut
+short is simply continued: keys that exist are kept, nothing has used them yet. After that nothing
+is ever made again: a key that is missing then was lost or belongs to another center, and a new one
+in its place would lock out every client, or every secret, without a word. The one exception is
+``root.key``, which may be taken offline.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from client_sdk.errors import NotTrusted, SettingInvalid
+from client_sdk.private_files import read_private, write_private
+from client_sdk.sealing import Kek
+from client_sdk.signing import SigningKey, TrustList, show_public
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Rng = Callable[[int], bytes]
+
+ROOT = "root.key"
+SIGNING = "signing.key"
+SECRETS = "secrets.key"
+TRUST = "trust.json"
+
+
+@dataclass(frozen=True, slots=True)
+class CenterKeys:
+    """What a center signs and seals with. ``root`` is None where it is kept offline."""
+
+    signing: SigningKey
+    trust: TrustList
+    kek: Kek
+    root: SigningKey | None
+
+
+def load_or_create(data: Path, rng: Callable[[int], bytes]) -> CenterKeys:
+    """
+    The keys in ``data``, made there at the first start.
+
+    The caller owns the directory (no two starts at once). Blocks on the disk. Raises SettingInvalid
+    for a file that is missing, damaged, open to others or of another center; OSError when the
+    directory cannot be written.
+    """
+    if not (data / TRUST).exists():
+        _create(data, rng)
+    return load(data)
+
+
+def load(data: Path) -> CenterKeys:
+    """The complete set in ``data``. Raises SettingInvalid."""
+    trust = _load_trust(data / TRUST)
+    root = _load_key(data / ROOT) if (data / ROOT).exists() else None
+    if root is not None and root.public != trust.root:
+        raise SettingInvalid(
+            f"{data / ROOT} is not the root {show_public(trust.root)} of {data / TRUST}; "
+            "put the files of one center together, from one backup"
+        )
+    signing = _load_key(_present(data / SIGNING))
+    if trust.keys.get(signing.kid) != signing.public:
+        raise SettingInvalid(
+            f"{data / SIGNING} ({signing.kid}) is not in the list of {data / TRUST}, so no client "
+            "would believe it; put the files of one center together, from one backup"
+        )
+    return CenterKeys(signing, trust, Kek.load(_present(data / SECRETS)), root)
+
+
+def _create(data: Path, rng: Rng) -> None:
+    root = _load_or_make_key(data / ROOT, rng)
+    signing = _load_or_make_key(data / SIGNING, rng)
+    if not (data / SECRETS).exists():
+        Kek.generate(rng).save(data / SECRETS)
+    trust = TrustList.issue(root, {signing.kid: signing.public}, version=1)
+    write_private(data / TRUST, trust.encode().decode("utf-8"), mode=0o644)
+
+
+def _load_or_make_key(path: Path, rng: Rng) -> SigningKey:
+    if path.exists():
+        return _load_key(path)
+    key = SigningKey.generate(rng)
+    write_private(path, f"{key.kid} {base64.b64encode(key.seed).decode('ascii')}\n")
+    return key
+
+
+def _load_key(path: Path) -> SigningKey:
+    name, _, encoded = read_private(path, "the key").strip().partition(" ")
+    damaged = SettingInvalid(f"the key {path} is damaged; restore it from a backup")
+    try:
+        key = SigningKey(base64.b64decode(encoded.encode(), validate=True))
+    except ValueError:
+        raise damaged from None
+    if key.kid != name:
+        raise damaged
+    return key
+
+
+def _load_trust(path: Path) -> TrustList:
+    try:
+        return TrustList.parse(path.read_bytes())
+    except (NotTrusted, OSError) as error:
+        raise SettingInvalid(
+            f"{path} cannot be used ({error}); restore it from a backup, or copy it from a client "
+            "or another center of this fleet"
+        ) from error
+
+
+def _present(path: Path) -> Path:
+    if not path.exists():
+        raise SettingInvalid(
+            f"{path} is missing although this center has run before; restore it from a backup "
+            "(a new one would not fit what is stored)"
+        )
+    return path
