@@ -4,8 +4,8 @@ A store with a new history: prove it, begin a new epoch, bring back what was ack
 Every restart of a Redis has a new replication id, and so has every failover: the store may have
 lost its newest writes. The journal knows what this center committed. Adoption is itself a record
 (``adopt``, epoch larger, revision + 1), followed in the same script by every change that the store
-lost, signed anew under the new epoch with its old position as ``origin``. One script: no client ever
-sees the older state in between.
+lost, signed anew under the new epoch with its old position as ``origin``. One script: no client
+ever sees the older state in between.
 
 The new epoch is written down (fsync) before it is used, a new number each try, and lies in this
 journal's own residue class modulo 1,024, so that no two centers mint the same one.
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from client_sdk.errors import NotVerified
 from config_center.ledger.words import Draft, Planned
+from config_center.ledger.writer import sign
 from config_center.store.base import Committed, Pending
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ async def adopt(ledger: Ledger) -> None:
     """
     Begin a new epoch on what the store holds (already learnt and verified). Hold the lock.
 
-    Raises StoreDown or OutcomeUnknown of the store; NotVerified when our own journal contradicts it.
+    Raises StoreDown or OutcomeUnknown of the store; NotVerified when our own journal contradicts
+    it.
     """
     for _ in range(_TRIES):
         lost = await _lost_rows(ledger)
@@ -89,8 +91,6 @@ async def _lost_rows(ledger: Ledger) -> list[Record]:
 def _chain(
     ledger: Ledger, epoch: int, lost: Sequence[Record]
 ) -> tuple[list[Pending], NamespaceState]:
-    from config_center.ledger.writer import sign
-
     draft = Draft(f"adopt-{epoch}", "", "config-center", lambda _: Planned(()), type="adopt")
     record, state = sign(ledger, draft, Planned(()), ledger.state, epoch=epoch)
     pendings = [Pending(record, (), state)]
@@ -106,8 +106,7 @@ def _chain(
             header.request,
             header.type,
         )
-        origin = (header.e, header.v, row.c.hex())
-        record, state = sign(ledger, again, planned, state, epoch=epoch, origin=origin)
+        record, state = sign(ledger, again, planned, state, epoch=epoch, replay_of=row)
         entries = tuple(state.entries[op.key] for op in planned.ops)
         pendings.append(Pending(record, entries, state))
     return pendings, state

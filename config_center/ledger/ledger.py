@@ -3,20 +3,20 @@ One namespace: its verified history, and the only one who adds to it here.
 
 The law (docs/protocol.md, C1 to C8):
 
-* **Journal before building.** A head that is not in our journal is never built on; a change is in the
-  journal (fsynced, ``intent``) before the script that commits it is sent, and ``committed`` (fsynced)
-  before anybody hears 200. So whatever was acknowledged can be proven and replayed by us alone.
-* **One writer.** Drafts queue; the writer plans all that wait on one chain of states, signs them,
-  writes one journal transaction, sends one script, writes one more transaction (group commit). A
-  draft never waits longer than the round under way plus its own.
+* **Journal before building.** A head that is not in our journal is never built on; a change is in
+the journal (fsynced, ``intent``) before the script that commits it is sent, and ``committed``
+(fsynced) before anybody hears 200. So whatever was acknowledged can be proven and replayed by us
+alone. * **One writer.** Drafts queue; the writer plans all that wait on one chain of states, signs
+them, writes one journal transaction, sends one script, writes one more transaction (group commit).
+A draft never waits longer than the round under way plus its own.
 * **Nothing is shown before it is committed**: readers and watchers see a change after its row.
-* **A lost reply is not a failure.** The change is *unknown*; the ledger reads the store again before
-  it builds anything, and marks what it finds.
+* **A lost reply is not a failure.** The change is *unknown*; the ledger reads the store again
+before it builds anything, and marks what it finds.
 * Everything that moves the head (rounds, learning, adoption) holds one lock, so "the head we know"
   means something.
 
-Rejected: answering 200 when the script says OK (the store may be lost before the row is written: the
-journal would know an intent only), and one script a change (50 writers at 2 fsyncs each).
+Rejected: answering 200 when the script says OK (the store may be lost before the row is written:
+the journal would know an intent only), and one script a change (50 writers at 2 fsyncs each).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 
 from client_sdk.errors import NotVerified
 from client_sdk.records import GENESIS, START, Position
+from client_sdk.replica import Mark
 from client_sdk.state import NamespaceState
 from config_center.ledger.adoption import adopt
 from config_center.ledger.proof import compare, mark_of, prove
@@ -35,14 +36,13 @@ from config_center.ledger.watchers import Watchers
 from config_center.ledger.words import Committed, Mode
 from config_center.ledger.writer import Writer
 from config_center.problems import Problem
-from config_center.store.base import StoreDown
+from config_center.store.base import OutcomeUnknown, StoreDown, StoreRefused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from client_sdk.image import Image, Ring
     from client_sdk.records import Beat, Record
-    from client_sdk.replica import Mark
     from client_sdk.signing import SigningKey, Verifier
     from config_center.journal import Journal
     from config_center.ledger.watchers import Watcher
@@ -101,8 +101,6 @@ class Ledger:
     @property
     def mark(self) -> Mark:
         """Position and chain value of the head we know."""
-        from client_sdk.replica import Mark
-
         return Mark(self.state.position, self.state.c)
 
     async def find(self, change: str) -> Committed | None:
@@ -181,7 +179,7 @@ class Ledger:
             self.set_mode(Mode.ENDED if self._has_ended() else Mode.READY)
         except NotVerified as error:
             self.set_mode(Mode.TAMPERED, str(error))
-        except StoreDown as error:
+        except (StoreDown, StoreRefused, OutcomeUnknown) as error:
             self.set_mode(Mode.UNREACHABLE, str(error))
 
     async def learn(self) -> None:
@@ -192,7 +190,7 @@ class Ledger:
         """
         image = await self._read_image()
         mine = await self._journaled_mark()
-        rows = None
+        rows: Sequence[Record] | None = None
         if image.head.c != mine.c:
             rows = await self.store.read_log(self.ns, min(mine.position, image.head.position))
             rows = _after(rows, mine)
@@ -238,8 +236,6 @@ class Ledger:
         return image
 
     async def _journaled_mark(self) -> Mark:
-        from client_sdk.replica import Mark
-
         if self.head is not None:
             return mark_of(self.head)
         newest = await self.journal.newest(self.ns)

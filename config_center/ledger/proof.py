@@ -2,8 +2,8 @@
 What a center believes of what it reads: nothing, until it is proven.
 
 Pure. A head counts when a trusted key signed it; rows count when they hash to the digest in it; log
-rows count when each is signed and each ``p`` equals the ``c`` before it. A center that skipped one of
-these would sign the next digest over whatever somebody put into Redis, and launder it.
+rows count when each is signed and each ``p`` equals the ``c`` before it. A center that skipped one
+of these would sign the next digest over whatever somebody put into Redis, and launder it.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def compare(
     recent: Mapping[Position, Record],
 ) -> str | None:
     """
-    The first difference between what a store holds and the verified ``state`` at the same head, as a
-    sentence; ``None`` when there is none. ``recent`` are the verified newest records by position.
+    The first difference between what a store holds and the verified ``state`` at the same head, as
+    a sentence; ``None`` when there is none. ``recent`` are the verified newest records by position.
     """
     if image.head.c != state.c:
         return f"its head {image.head.position} is not the one this center verified"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from client_sdk.records import Header, Position, Record
 from config_center.ledger.words import Committed, Mode
 from config_center.problems import Problem
+from config_center.store.base import Committed as StoreCommitted
 from config_center.store.base import (
     Conflict,
     Duplicate,
@@ -21,7 +22,6 @@ from config_center.store.base import (
     StoreDown,
     StoreRefused,
 )
-from config_center.store.base import Committed as StoreCommitted
 
 if TYPE_CHECKING:
     from client_sdk.image import Ring
@@ -82,8 +82,8 @@ class Writer:
 
     async def submit(self, draft: Draft) -> Committed:
         """
-        Queue a draft and wait for its outcome. A caller that is cancelled meanwhile leaves the draft
-        to its fate: it may be committed, and asking by its id tells.
+        Queue a draft and wait for its outcome. A caller that is cancelled meanwhile leaves the
+        draft to its fate: it may be committed, and asking by its id tells.
         """
         waiting = _Waiting(draft, asyncio.get_running_loop().create_future())
         try:
@@ -256,9 +256,13 @@ def sign(
     state: NamespaceState,
     *,
     epoch: int | None = None,
-    origin: tuple[int, int, str] | None = None,
+    replay_of: Record | None = None,
 ) -> tuple[Record, NamespaceState]:
-    """The record of a plan on ``state``, and the state after it."""
+    """
+    The record of a plan on ``state``, and the state after it; a replay keeps the time and names the
+    place of the record it replays.
+    """
+    old = replay_of
     position = Position(state.position.e if epoch is None else epoch, state.position.v + 1)
     new = state.after(planned.ops, position)
     header = Header(
@@ -272,11 +276,11 @@ def sign(
         ops=planned.ops,
         state=new.digest,
         kid=ledger.key.kid,
-        ts=time.time_ns() // 1_000_000,
+        ts=time.time_ns() // 1_000_000 if old is None else old.header.ts,
         author=draft.author,
         comment=draft.comment,
         request=draft.request,
-        origin=origin,
+        origin=None if old is None else (*old.position, old.c.hex()),
     )
     contents = [content for op in planned.ops for content in op.contents]
     bodies = {c.sha256: c.body for c in contents if c.body is not None}

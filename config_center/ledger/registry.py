@@ -1,0 +1,170 @@
+"""
+Every namespace of a center, and how one begins.
+
+``_system`` comes first: it holds the namespaces (``namespace.<name>``) and the tokens as signed
+records of its own. A namespace is made in two steps, first its record there, then its own
+``create``; a center that died in between finishes at its next start. A publish never makes one, and
+a namespace that the journal knows but the store does not is lost, not new.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import TYPE_CHECKING
+
+from client_sdk.bodies import encode_body
+from client_sdk.contents import Content, Op
+from client_sdk.records import sha256_hex
+from client_sdk.state import NamespaceState
+from config_center.ledger.keeper import Keeper
+from config_center.ledger.ledger import Ledger
+from config_center.ledger.words import Draft, Mode, Planned
+from config_center.ledger.writer import sign
+from config_center.problems import Problem, not_found
+from config_center.store.base import Conflict, Pending, StoreDown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from client_sdk.signing import SigningKey, TrustList, Verifier
+    from config_center.journal import Journal
+    from config_center.ledger.keeper import Rhythm
+    from config_center.store.base import Store
+
+SYSTEM = "_system"
+DEFAULT = "default"
+PREFIX = "namespace."
+
+
+class Registry:
+    """The ledgers of all namespaces; opens and closes them."""
+
+    def __init__(
+        self,
+        store: Store,
+        journal: Journal,
+        key: SigningKey,
+        verifier: Verifier,
+        center: str,
+        rhythm: Rhythm,
+    ) -> None:
+        self.store = store
+        self.journal = journal
+        self.key = key
+        self.verifier = verifier
+        self._center = center
+        self._rhythm = rhythm
+        self._ledgers: dict[str, Ledger] = {}
+        self._keepers: list[Keeper] = []
+        self._turn = asyncio.Lock()
+
+    @property
+    def system(self) -> Ledger:
+        """The namespace of namespaces and tokens."""
+        return self._ledgers[SYSTEM]
+
+    @property
+    def ledgers(self) -> Mapping[str, Ledger]:
+        """All of them by name."""
+        return self._ledgers
+
+    async def open(self) -> None:
+        """Open every known namespace; make ``_system`` and ``default`` where nobody knows them."""
+        known = set(await self.journal.namespaces())
+        if SYSTEM not in known and await self._is_absent(SYSTEM):
+            await self._begin(SYSTEM)
+        await self._attach(SYSTEM)
+        if self.system.mode is not Mode.READY:
+            for ns in known - {SYSTEM}:
+                await self._attach(ns)
+            return
+        registered = self._registered()
+        if not registered and DEFAULT not in known:
+            await self._register(DEFAULT, "config-center")
+            registered = {DEFAULT}
+        for ns in sorted(registered | (known - {SYSTEM})):
+            if ns not in known and await self._is_absent(ns):
+                await self._begin(ns)
+            await self._attach(ns)
+
+    async def close(self) -> None:
+        """Stop all writers, beats and guards."""
+        for keeper in self._keepers:
+            await keeper.close()
+        for ledger in self._ledgers.values():
+            await ledger.close()
+
+    def get(self, ns: str) -> Ledger:
+        """The ledger of a namespace that clients may use. Raises Problem 404."""
+        ledger = self._ledgers.get(ns)
+        if ledger is None or ledger.mode is Mode.ENDED:
+            raise not_found(f"there is no namespace {ns!r}; make it with PUT /v1/namespaces/{ns}")
+        return ledger
+
+    async def create(self, ns: str, author: str) -> Ledger:
+        """Make a namespace. Raises Problem 409 when the name is, or ever was, in use."""
+        async with self._turn:
+            known = ns in self._ledgers or ns in await self.journal.namespaces()
+            if known or not await self._is_absent(ns):
+                raise Problem("already-exists", f"the namespace name {ns!r} is taken")
+            self.system.require_ready()
+            await self._register(ns, author)
+            await self._begin(ns)
+            return await self._attach(ns)
+
+    async def end(self, ns: str, draft: Draft) -> None:
+        """Write a namespace's last record; its name is never used again."""
+        ledger = self.get(ns)
+        await ledger.submit(draft)
+        ledger.set_mode(Mode.ENDED)
+        ledger.watchers.close("the namespace was deleted")
+
+    async def publish_trust(self, trust: TrustList) -> None:
+        """Lay the list of signing keys beside every namespace, for clients of the store."""
+        for ns in self._ledgers:
+            await self.store.write_trust(ns, trust.encode())
+
+    async def _is_absent(self, ns: str) -> bool:
+        try:
+            return await self.store.head(ns) is None
+        except StoreDown:
+            return False
+
+    def _registered(self) -> set[str]:
+        entries = self.system.state.entries
+        keys = [key for key, entry in entries.items() if entry.exists and key.startswith(PREFIX)]
+        return {key.removeprefix(PREFIX) for key in keys}
+
+    async def _register(self, ns: str, author: str) -> None:
+        def plan(state: NamespaceState) -> Planned:
+            body = encode_body({"name": ns}, "json")
+            content = Content(1, sha256_hex(body), len(body), "json", body=body)
+            return Planned((Op(PREFIX + ns, "set", 1, content),))
+
+        draft = Draft(secrets.token_hex(16), f"create {ns}", author, plan)
+        await self.system.submit(draft)
+
+    async def _begin(self, ns: str) -> None:
+        ledger = Ledger(ns, self.store, self.journal, self.key, self.verifier)
+        draft = Draft(
+            secrets.token_hex(16), f"create {ns}", "config-center", _nothing, type="create"
+        )
+        record, state = sign(ledger, draft, Planned(()), NamespaceState.empty(), epoch=1)
+        await self.journal.intend(ns, [record])
+        outcome = await self.store.create(Pending(record, (), state))
+        if not isinstance(outcome, Conflict):  # else another center was first: its record is read
+            await self.journal.mark([record.c], "committed")
+
+    async def _attach(self, ns: str) -> Ledger:
+        ledger = Ledger(ns, self.store, self.journal, self.key, self.verifier)
+        self._ledgers[ns] = ledger
+        await ledger.open()
+        keeper = Keeper(ledger, self._center, self._rhythm)
+        self._keepers.append(keeper)
+        keeper.start()
+        return ledger
+
+
+def _nothing(state: NamespaceState) -> Planned:
+    return Planned(())

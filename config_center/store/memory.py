@@ -1,0 +1,163 @@
+"""A store in this process, for tests and for trying things out. Nothing is kept when it ends."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from client_sdk.image import Image, decode_row, encode_row
+from client_sdk.records import Position, Record
+from client_sdk.replica import Mark
+from config_center.store.base import (
+    Beaten,
+    BeatOutcome,
+    CommitOutcome,
+    Committed,
+    Conflict,
+    Duplicate,
+    Empty,
+    Finding,
+    NewHistory,
+    Store,
+    StoredHead,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from client_sdk.image import Ring
+    from config_center.store.base import Pending
+
+
+@dataclass(slots=True)
+class _Namespace:
+    head: bytes
+    rid: str
+    log: dict[Position, bytes] = field(default_factory=dict)
+    rows: dict[str, bytes] = field(default_factory=dict)
+    ids: set[str] = field(default_factory=set)
+    ring: Ring = field(default_factory=dict)
+    trust: bytes = b""
+    lease: tuple[str, float] = ("", 0.0)
+
+
+class MemoryStore(Store):
+    """
+    Namespaces in dictionaries. ``restart()`` gives it a new replication id, as a real one gets at
+    every start; ``listeners`` are called with (namespace, frame) at every notice.
+    """
+
+    def __init__(self) -> None:
+        self.spaces: dict[str, _Namespace] = {}
+        self.rid = secrets.token_hex(20)
+        self.listeners: list[Callable[[str, bytes], None]] = []
+
+    def restart(self) -> None:
+        """A new replication id: the history may have branched."""
+        self.rid = secrets.token_hex(20)
+
+    async def open(self) -> None:
+        """Nothing to connect to."""
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+    async def check(self) -> list[Finding]:
+        return [Finding("the store is this process's memory", "nothing is kept", fatal=False)]
+
+    async def head(self, ns: str) -> StoredHead | None:
+        space = self.spaces.get(ns)
+        if space is None:
+            return None
+        return StoredHead(Record.decode(space.head), space.rid == self.rid)
+
+    async def create(self, pending: Pending) -> CommitOutcome:
+        record = pending.record
+        if record.header.ns in self.spaces:
+            return Conflict()
+        space = _Namespace(record.encode(), self.rid, ids={record.header.id})
+        space.log[record.position] = record.encode()
+        self.spaces[record.header.ns] = space
+        return Committed()
+
+    async def commit(
+        self, ns: str, expected: Mark, pendings: Sequence[Pending], *, adopt: bool = False
+    ) -> CommitOutcome:
+        space = self.spaces.get(ns)
+        if space is None:
+            return Empty()
+        refusal = self._refusal(space, expected, pendings, adopt)
+        if refusal is not None:
+            return refusal
+        for pending in pendings:
+            frame = pending.record.encode()
+            space.log[pending.record.position] = frame
+            space.rows.update({e.key: encode_row(e) for e in pending.entries})
+            space.ids.add(pending.record.header.id)
+            space.head = pending.record.encode(bodies=False)
+            self._tell(ns, frame)
+        space.rid = self.rid
+        return Committed()
+
+    def _refusal(
+        self, space: _Namespace, expected: Mark, pendings: Sequence[Pending], adopt: bool
+    ) -> CommitOutcome | None:
+        head = Record.decode(space.head)
+        if not adopt:
+            if space.rid != self.rid:
+                return NewHistory()
+            for pending in pendings:
+                if pending.record.header.id in space.ids:
+                    return Duplicate(pending.record.header.id)
+        if Mark(head.position, head.c) != expected:
+            return Conflict()
+        if adopt and pendings[0].record.header.e <= head.header.e:
+            return Conflict()
+        return None
+
+    async def beat(self, ns: str, c: bytes, center: str, frame: bytes, every: float) -> BeatOutcome:
+        space = self.spaces.get(ns)
+        if space is None:
+            return Empty()
+        if space.rid != self.rid:
+            return NewHistory()
+        if Record.decode(space.head).c != c:
+            return Conflict()
+        holder, until = space.lease
+        now = time.monotonic()
+        if holder not in ("", center) and now < until:
+            return Beaten(leader=False)
+        space.lease = (center, now + 3 * every)
+        self._tell(ns, frame)
+        return Beaten(leader=True)
+
+    async def read_log(self, ns: str, after: Position) -> list[Record] | None:
+        log = self.spaces[ns].log
+        return [Record.decode(log[position]) for position in sorted(log) if position > after]
+
+    async def read_image(self, ns: str) -> Image | None:
+        space = self.spaces.get(ns)
+        if space is None:
+            return None
+        head = replace(Record.decode(space.head), bodies={})
+        return Image(head, tuple(map(decode_row, space.rows.values())), dict(space.ring))
+
+    async def write_ring(self, ns: str, entries: Ring) -> None:
+        self.spaces[ns].ring.update(entries)
+
+    async def write_trust(self, ns: str, document: bytes) -> None:
+        self.spaces[ns].trust = document
+
+    async def read_reports(
+        self, ns: str, cursors: Mapping[str, str]
+    ) -> tuple[list[tuple[str, bytes]], dict[str, str]]:
+        return [], dict(cursors)
+
+    async def remove_bodies(self, ns: str, hashes: Iterable[str]) -> None:
+        """Bodies lie in the rows here."""
+
+    def _tell(self, ns: str, frame: bytes) -> None:
+        for listener in self.listeners:
+            listener(ns, frame)

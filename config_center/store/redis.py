@@ -1,0 +1,387 @@
+"""
+The store on Redis or Valkey: three scripts and a few reads.
+
+Scripts run on a connection of their own, one at a time, with the library's retries off: a lost
+reply would otherwise run a write twice. Reads use a pool and may be repeated. Bodies over 8 KiB are
+written before the script that names them, so a record never points at nothing; collecting them is
+the ledger's business.
+
+Log rows and notices carry the bodies when they are small together; a notice that would be larger
+than the frame cap carries none, and one whose header alone is too large is not sent: the next beat
+is ahead of every client, which then reads the log. So nothing depends on a notice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import redis.asyncio as redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    ConnectionError,
+    NoScriptError,
+    RedisError,
+    ResponseError,
+    TimeoutError,
+)
+
+from client_sdk.image import Image, decode_row, encode_row
+from client_sdk.records import INLINE_LIMIT, START, Position, Record
+from client_sdk.state import bucket_of
+from client_sdk.transports.keyspace import Keyspace
+from config_center.store.base import (
+    Beaten,
+    BeatOutcome,
+    CommitOutcome,
+    Committed,
+    Conflict,
+    Duplicate,
+    Empty,
+    Finding,
+    NewHistory,
+    OutcomeUnknown,
+    Retention,
+    Store,
+    StoredHead,
+    StoreDown,
+    StoreRefused,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from client_sdk.image import Ring
+    from client_sdk.replica import Mark
+    from config_center.store.base import Pending
+
+log = logging.getLogger(__name__)
+
+FRAME_CAP = 16 * 1024
+_TIMEOUT = 5.0
+_OUTCOMES: dict[bytes, CommitOutcome] = {
+    b"OK": Committed(),
+    b"CONFLICT": Conflict(),
+    b"NEWHISTORY": NewHistory(),
+    b"EMPTY": Empty(),
+}
+
+
+class RedisStore(Store):
+    """One Redis or Valkey server, by URL (redis, rediss, unix)."""
+
+    def __init__(self, url: str, retention: Retention | None = None) -> None:
+        self._retention = retention or Retention()
+        options: dict[str, Any] = {
+            "socket_timeout": _TIMEOUT,
+            "socket_connect_timeout": _TIMEOUT,
+            "retry": Retry(NoBackoff(), 0),
+            "protocol": 2,
+        }
+        self._reads = redis.Redis.from_url(url, max_connections=16, **options)
+        self._writes = redis.Redis.from_url(url, single_connection_client=True, **options)
+        self._turn = asyncio.Lock()
+        self._scripts = {name: _Script(name) for name in ("commit", "create", "beat")}
+        self._trims = 0
+
+    async def open(self) -> None:
+        await self._read(self._reads.ping())
+
+    async def close(self) -> None:
+        await self._reads.aclose()
+        await self._writes.aclose()
+
+    async def head(self, ns: str) -> StoredHead | None:
+        pipe = self._reads.pipeline(transaction=True)
+        pipe.hmget(Keyspace(ns).head, ["rec", "rid"])
+        pipe.info("replication")
+        (frame, rid), info = await self._read(pipe.execute())
+        if frame is None:
+            return None
+        return StoredHead(Record.decode(frame), _text(rid) == info["master_replid"])
+
+    async def create(self, pending: Pending) -> CommitOutcome:
+        record = pending.record
+        keys = Keyspace(record.header.ns)
+        names = [keys.head, keys.log, keys.ids, keys.id_times]
+        e, v = record.position
+        frame = record.encode()
+        args = [keys.events, e, v, record.c.hex(), record.header.id, record.header.req_hash]
+        return _outcome(await self._run("create", names, [*args, frame, _now()]))
+
+    async def commit(
+        self, ns: str, expected: Mark, pendings: Sequence[Pending], *, adopt: bool = False
+    ) -> CommitOutcome:
+        keys = Keyspace(ns)
+        await self._write_large(keys, pendings)
+        names = [keys.head, keys.log, keys.current, keys.ids, keys.id_times, keys.digests]
+        now = _now()
+        args: list[Any] = [
+            keys.events,
+            *expected.position,
+            expected.c.hex(),
+            "1" if adopt else "0",
+            now,
+            self._retention.records,
+            now - int(self._retention.id_seconds * 1000),
+            len(pendings),
+        ]
+        for pending in pendings:
+            args += _record_args(pending)
+        outcome = _outcome(await self._run("commit", names, args))
+        if isinstance(outcome, Committed):
+            await self._trim(keys, now, len(pendings))
+        return outcome
+
+    async def beat(self, ns: str, c: bytes, center: str, frame: bytes, every: float) -> BeatOutcome:
+        keys = Keyspace(ns)
+        names = [keys.head, keys.beat, keys.lease]
+        args = [keys.events, c.hex(), center, _now(), int(every * 3000), frame]
+        reply = await self._run("beat", names, args)
+        if reply[0] == b"OK":
+            return Beaten(leader=reply[1] == b"1")
+        outcome = _OUTCOMES[reply[0]]
+        assert isinstance(outcome, Conflict | NewHistory | Empty)
+        return outcome
+
+    async def read_log(self, ns: str, after: Position) -> list[Record] | None:
+        stream = Keyspace(ns).log
+        pipe = self._reads.pipeline(transaction=True)
+        pipe.xrange(stream, min=f"({after}", max="+")
+        pipe.xrange(stream, min="-", max="+", count=1)
+        rows, oldest = await self._read(pipe.execute())
+        if after > START and oldest and Position.parse(_text(oldest[0][0])).v > after.v + 1:
+            return None
+        records = [Record.decode(fields[b"r"]) for _, fields in rows]
+        return await self._with_bodies(ns, records)
+
+    async def read_image(self, ns: str) -> Image | None:
+        keys = Keyspace(ns)
+        pipe = self._reads.pipeline(transaction=True)
+        pipe.hget(keys.head, "rec")
+        pipe.hgetall(keys.current)
+        pipe.hgetall(keys.ring)
+        frame, rows, ring = await self._read(pipe.execute())
+        if frame is None:
+            return None
+        entries = await asyncio.to_thread(lambda: tuple(map(decode_row, rows.values())))
+        wrapped = {_text(dek): tuple(orjson.loads(value)) for dek, value in ring.items()}
+        image = Image(Record.decode(frame), entries, wrapped)
+        missing = image.missing()
+        return image.with_bodies(await self.read_bodies(ns, missing)) if missing else image
+
+    async def read_bodies(self, ns: str, hashes: Iterable[str]) -> dict[str, bytes]:
+        """Large bodies by hash; those that are not there are left out."""
+        wanted = list(hashes)
+        if not wanted:
+            return {}
+        found = await self._read(self._reads.mget([Keyspace(ns).body(sha) for sha in wanted]))
+        return {sha: body for sha, body in zip(wanted, found, strict=True) if body is not None}
+
+    async def write_ring(self, ns: str, entries: Ring) -> None:
+        rows: dict[Any, Any] = {dek: orjson.dumps(pair) for dek, pair in entries.items()}
+        await self._read(self._reads.hset(Keyspace(ns).ring, mapping=rows))
+
+    async def write_trust(self, ns: str, document: bytes) -> None:
+        await self._read(self._reads.set(Keyspace(ns).trust, document))
+
+    async def read_reports(
+        self, ns: str, cursors: Mapping[str, str]
+    ) -> tuple[list[tuple[str, bytes]], dict[str, str]]:
+        if not cursors:
+            return [], {}
+        streams: dict[Any, Any] = {
+            Keyspace(ns).reports(name): cursor for name, cursor in cursors.items()
+        }
+        names = {Keyspace(ns).reports(name): name for name in cursors}
+        found = await self._read(self._reads.xread(streams, count=100))
+        reports, moved = [], dict(cursors)
+        for stream, rows in found:
+            instance = names[_text(stream)]
+            for row_id, fields in rows:
+                reports.append((instance, fields[b"r"]))
+                moved[instance] = _text(row_id)
+        return reports, moved
+
+    async def remove_bodies(self, ns: str, hashes: Iterable[str]) -> None:
+        names = [Keyspace(ns).body(sha) for sha in hashes]
+        if names:
+            await self._read(self._reads.unlink(*names))
+
+    async def check(self) -> list[Finding]:
+        info = await self._read(self._reads.info())
+        findings = list(_judge_version(info))
+        try:
+            config = await self._read(self._reads.config_get("append*", "maxmemory-policy"))
+        except StoreRefused:
+            return [*findings, Finding("CONFIG GET is not allowed", _ADVICE_CONFIG, fatal=False)]
+        return [*findings, *_judge_config(config)]
+
+    # -- how ----------------------------------------------------------------------------------
+
+    async def _run(self, name: str, keys: list[str], args: list[Any]) -> list[bytes]:
+        script = self._scripts[name]
+        async with self._turn:
+            try:
+                await self._writes.ping()
+            except RedisError as error:
+                await self._drop_writer()
+                raise StoreDown(_reason(error)) from error
+            try:
+                return await script.run(self._writes, keys, args)
+            except (ConnectionError, TimeoutError) as error:
+                await self._drop_writer()
+                raise OutcomeUnknown(f"the store did not answer: {_reason(error)}") from error
+            except ResponseError as error:
+                raise _refusal(error) from error
+            except BaseException:
+                await self._drop_writer()  # a cancelled read leaves a reply behind
+                raise
+
+    async def _drop_writer(self) -> None:
+        if self._writes.connection is not None:
+            await self._writes.connection.disconnect(nowait=True)
+
+    async def _read(self, call: Any) -> Any:
+        try:
+            return await call
+        except ResponseError as error:
+            raise _refusal(error) from error
+        except RedisError as error:
+            raise StoreDown(_reason(error)) from error
+
+    async def _write_large(self, keys: Keyspace, pendings: Sequence[Pending]) -> None:
+        large = {
+            keys.body(sha): body
+            for pending in pendings
+            for sha, body in pending.record.bodies.items()
+            if len(body) > INLINE_LIMIT or not _is_inline(pending.record)
+        }
+        if large:
+            await self._read(self._reads.mset(large))
+
+    async def _with_bodies(self, ns: str, records: list[Record]) -> list[Record]:
+        wanted = {c.sha256 for r in records for op in r.header.ops for c in op.contents}
+        wanted -= {sha for record in records for sha in record.bodies}
+        found = await self.read_bodies(ns, wanted)
+        if not found:
+            return records
+        return [_filled(record, found) for record in records]
+
+    async def _trim(self, keys: Keyspace, now: int, added: int) -> None:
+        """Keep the log within its bounds; a failure only leaves it longer until the next change."""
+        self._trims += added
+        if self._trims < self._retention.records // 10:
+            return
+        self._trims = 0
+        keep = self._retention
+        try:
+            size = await self._reads.xlen(keys.log)
+            used = await self._reads.memory_usage(keys.log) or 0
+            if used > keep.max_bytes:
+                await self._reads.xtrim(keys.log, maxlen=max(1, size // 2), approximate=False)
+            elif size > keep.records:
+                rows: Any = await self._reads.xrange(keys.log, count=size - keep.records)
+                horizon = now - keep.seconds * 1000
+                old = sum(1 for _, fields in rows if int(fields[b"t"]) < horizon)
+                await self._reads.xtrim(keys.log, maxlen=size - old, approximate=False)
+        except RedisError as error:
+            log.warning("the log of %s could not be trimmed: %s", keys.ns, _reason(error))
+
+
+class _Script:
+    """A script file, sent by hash and loaded where it is not known yet."""
+
+    def __init__(self, name: str) -> None:
+        self._text = resources.files(__package__).joinpath(f"{name}.lua").read_text("utf-8")
+        self._sha: str | None = None
+
+    async def run(self, client: redis.Redis, keys: list[str], args: list[Any]) -> Any:
+        if self._sha is None:
+            self._sha = await client.script_load(self._text)
+        try:
+            return await client.evalsha(self._sha, len(keys), *keys, *args)
+        except NoScriptError:  # a restarted server; nothing ran
+            await client.script_load(self._text)
+            return await client.evalsha(self._sha, len(keys), *keys, *args)
+
+
+def _record_args(pending: Pending) -> list[Any]:
+    record = pending.record
+    header = record.header
+    inline = _is_inline(record)
+    frame = record.encode(bodies=inline)
+    bare = record.encode(bodies=False)
+    notice = frame if len(frame) <= FRAME_CAP else bare if len(bare) <= FRAME_CAP else b""
+    args: list[Any] = [header.e, header.v, record.c.hex(), header.id, header.req_hash]
+    args += [frame, bare, notice, len(pending.entries)]
+    for entry in pending.entries:
+        args += [entry.key, encode_row(entry, INLINE_LIMIT)]
+    buckets = {bucket_of(entry.key) for entry in pending.entries}
+    args.append(len(buckets))
+    for index in buckets:
+        args += [index, pending.state.buckets[index].hex()]
+    return args
+
+
+def _is_inline(record: Record) -> bool:
+    return sum(map(len, record.bodies.values())) <= INLINE_LIMIT
+
+
+def _filled(record: Record, found: Mapping[str, bytes]) -> Record:
+    named = {content.sha256 for op in record.header.ops for content in op.contents}
+    more = {sha: found[sha] for sha in named & found.keys()}
+    return Record(record.header, record.raw, record.sig, record.c, {**record.bodies, **more})
+
+
+def _outcome(reply: list[bytes]) -> CommitOutcome:
+    if reply[0] == b"DUP":
+        return Duplicate(_text(reply[1]))
+    return _OUTCOMES[reply[0]]
+
+
+def _refusal(error: ResponseError) -> StoreRefused | StoreDown:
+    text = _reason(error)
+    if isinstance(error, AuthenticationError):
+        return StoreDown(text)
+    return StoreRefused(f"the store refuses: {text}", full="OOM" in text or "maxmemory" in text)
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def _text(raw: bytes | str) -> str:
+    return raw.decode("utf-8") if isinstance(raw, bytes) else raw
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+_ADVICE_CONFIG = "appendonly, appendfsync and maxmemory-policy cannot be seen; check them yourself"
+
+
+def _judge_version(info: Mapping[str, Any]) -> Iterable[Finding]:
+    version = str(info.get("valkey_version") or info.get("redis_version", "0"))
+    if int(version.split(".")[0]) < 7:
+        yield Finding(f"the store is version {version}", "use Redis 7.0 or Valkey", fatal=True)
+
+
+def _judge_config(config: Mapping[str, str]) -> Iterable[Finding]:
+    wanted = {
+        "appendonly": ("yes", "a crash of the store may lose what was acknowledged"),
+        "appendfsync": ("always", "a power failure may lose the last second of changes"),
+        "maxmemory-policy": ("noeviction", "the store may throw away configuration"),
+    }
+    for name, (value, danger) in wanted.items():
+        actual = config.get(name)
+        if actual is not None and actual != value:
+            advice = f"{danger}: CONFIG SET {name} {value}"
+            yield Finding(f"{name} is {actual}", advice, fatal=False)
