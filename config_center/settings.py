@@ -1,0 +1,368 @@
+"""
+The center's settings: one frozen model, and the only file of the center that reads the environment.
+
+Precedence: command line, environment, ``config-center.toml``, defaults. A setting has one dotted
+name (``limits.value_bytes``) everywhere: in TOML a table, in the environment
+``CONFIG_CENTER_SERVER__LIMITS__VALUE_BYTES``. A name that nobody knows is refused with the nearest
+one, in the environment and in the file: a misspelt limit must not be a limit that is not set.
+
+The sources are read here and not by pydantic-settings, into flat tables of dotted names: only then
+can ``config check`` say where each value came from, and a refusal name the line that is wrong. What
+the values may be is pydantic's.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+
+from client_sdk.errors import SettingInvalid
+from client_sdk.settings import (
+    HTTP_SCHEMES,
+    REDIS_SCHEMES,
+    SERVER_PREFIX,
+    is_loopback,
+    nearest,
+    parse_url,
+    refuse_misspelt,
+    without_password,
+)
+
+FILE = Path("config-center.toml")
+_KIB, _MIB = 1 << 10, 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """A host and a port; port 0 takes any."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def loopback(self) -> bool:
+        """True when only this machine can connect."""
+        return is_loopback(self.host)
+
+
+def parse_listen(value: object) -> Listen:
+    """``HOST:PORT`` or ``[IPV6]:PORT``. Raises ValueError."""
+    if isinstance(value, Listen):
+        return value
+    host, _, port = str(value).rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    bare = host[1:-1] if bracketed else host
+    if not bare or (":" in bare) is not bracketed or not _is_port(port):
+        raise ValueError("write HOST:PORT, for example 127.0.0.1:8848 or [::1]:8848")
+    return Listen(bare, int(port))
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and int(text) <= 65_535
+
+
+def _listed(value: object) -> object:
+    """``a,b`` in the environment and on the command line, an array in TOML."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _redis_url(value: object) -> object:
+    if isinstance(value, str) and parse_url(value).scheme not in REDIS_SCHEMES:
+        raise ValueError("write the address of a Redis: redis://, rediss:// or unix://")
+    return value
+
+
+def _peer_url(value: str) -> str:
+    if parse_url(value).scheme not in HTTP_SCHEMES:
+        raise ValueError("a peer is another center's http:// or https:// address")
+    return value
+
+
+_PathList = Annotated[tuple[Path, ...], BeforeValidator(_listed)]
+_PeerList = Annotated[
+    tuple[Annotated[str, BeforeValidator(_peer_url)], ...], BeforeValidator(_listed)
+]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Limits(_Section):
+    """What a request and a namespace may hold; sizes in bytes."""
+
+    value_bytes: int = Field(256 * _KIB, ge=1, le=16 * _MIB, description="one value")
+    change_bytes: int = Field(_MIB, ge=1, le=16 * _MIB, description="one change")
+    change_operations: int = Field(1_000, ge=1, le=1_000, description="operations in a change")
+    depth: int = Field(32, ge=1, le=128, description="nesting of a value")
+    keys: int = Field(20_000, ge=1, description="keys in a namespace")
+    namespace_bytes: int = Field(64 * _MIB, ge=1, description="all values of a namespace")
+    artefact_bytes: int = Field(256 * _MIB, ge=1, description="one artefact")
+
+
+class Retention(_Section):
+    """How long what is kept; something goes only when *all* its rules let it go."""
+
+    version_days: int = Field(90, ge=1, description="a version is kept this long")
+    versions: int = Field(100, ge=1, description="newest versions of a key always kept")
+    log_records: int = Field(1_000, ge=1, description="newest records kept in the store's log")
+    log_seconds: int = Field(3_600, ge=60, description="records this new are kept in the log")
+    log_bytes: int = Field(64 * _MIB, ge=_MIB, description="cap of the log; it wins")
+    id_seconds: int = Field(86_400, ge=3_600, description="idempotency keys are remembered")
+    journal_days: int = Field(30, ge=1, description="rows kept in the journal")
+    journal_rows: int = Field(10_000, ge=1_000, description="newest rows always in the journal")
+
+
+class Settings(_Section):
+    """Everything that can be set."""
+
+    listen: Annotated[Listen, BeforeValidator(parse_listen)] = Field(
+        Listen("127.0.0.1", 8848), description="HOST:PORT of the HTTP API; port 0 takes any"
+    )
+    data: Path = Field(Path("data"), description="journal, keys, tokens, store, artefacts")
+    redis: Annotated[SecretStr | None, BeforeValidator(_redis_url)] = Field(
+        None, description="redis://, rediss:// or unix://; none: a private durable store"
+    )
+    tls_cert: Path | None = Field(None, description="certificate chain, PEM")
+    tls_key: Path | None = Field(None, description="its private key, PEM")
+    behind_proxy: bool = Field(False, description="a proxy in front of it ends TLS")
+    peers: _PeerList = Field((), description="URLs of the other centers, separated by commas")
+    ack_replicas: int = Field(0, ge=0, le=16, description="replicas that must have a change")
+    beat_every: float = Field(1.0, ge=0.05, le=60, description="seconds between heartbeats")
+    server_binary: Path | None = Field(None, description="program of the private store")
+    store_run_dir: Path | None = Field(None, description="short directory for its socket")
+    allowed_roots: _PathList = Field(
+        (), description="directories that sources and imports may be read from"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least important line that is logged"
+    )
+    limits: Limits = Field(Limits(), description="")
+    retention: Retention = Field(Retention(), description="")
+
+    @property
+    def redis_url(self) -> str | None:
+        """The URL with its password; None: run the private store."""
+        return self.redis.get_secret_value() if self.redis else None
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Settings:
+        if (self.tls_cert is None) is not (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key go together: give both or neither")
+        for path in (self.tls_cert, self.tls_key):
+            if path is not None and not path.is_file():
+                raise ValueError(f"there is no file {path}")
+        return self
+
+    @model_validator(mode="after")
+    def _tokens_do_not_travel_in_clear(self) -> Settings:
+        if not (self.listen.loopback or self.behind_proxy or self.tls_cert):
+            raise ValueError(
+                f"listening on {self.listen} in plain HTTP would show every token to the network: "
+                "give --tls-cert and --tls-key, or --behind-proxy when a proxy in front ends TLS, "
+                "or listen on 127.0.0.1"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _replicas_need_a_redis(self) -> Settings:
+        if self.ack_replicas and self.redis is None:
+            raise ValueError("ack_replicas needs a Redis with replicas: give its URL as redis")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings, and for each dotted name that was given, who gave it."""
+
+    settings: Settings
+    sources: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One setting, for people. Texts; a password is shown as ``***``."""
+
+    name: str
+    variable: str
+    value: str
+    default: str
+    source: str
+    description: str
+
+
+def load(
+    command_line: Mapping[str, object] | None = None,
+    environment: Mapping[str, str] | None = None,
+    file: Path | None = None,
+) -> Loaded:
+    """
+    The settings of one start.
+
+    ``command_line`` has dotted names, None meaning "not typed"; ``environment`` is the process's
+    own unless given; ``file`` must exist when given, otherwise ``config-center.toml`` in the
+    working directory is read when it is there. Raises SettingInvalid with a sentence that names
+    setting and source.
+    """
+    given: dict[str, object] = {}
+    sources: dict[str, str] = {}
+    typed = {name: value for name, value in (command_line or {}).items() if value is not None}
+    for label, table in (  # the weakest first
+        _from_file(file),
+        ("environment", _from_environment(os.environ if environment is None else environment)),
+        ("command line", typed),
+    ):
+        given.update(table)
+        sources.update(dict.fromkeys(table, label))
+    try:
+        return Loaded(Settings.model_validate(_nested(given)), sources)
+    except ValidationError as error:
+        raise SettingInvalid(_sentence(error, sources)) from None
+
+
+def explain(loaded: Loaded) -> list[Row]:
+    """Every setting with its value and where it came from: what ``config check`` prints."""
+    return [
+        Row(
+            name=name,
+            variable=variable_of(name),
+            value=_shown(_reach(loaded.settings, name)),
+            default=_shown(_reach(_DEFAULTS, name)),
+            source=loaded.sources.get(name, "default"),
+            description=description,
+        )
+        for name, description in _FIELDS.items()
+    ]
+
+
+def environment_lines() -> list[str]:
+    """Every variable with its default, commented out: what ``config env`` prints."""
+    rows = explain(Loaded(_DEFAULTS, {}))
+    return [f"# {row.description}\n#{row.variable}={row.default}" for row in rows]
+
+
+def markdown() -> str:
+    """The table of all settings: what ``config doc`` prints."""
+    lines = ["| setting | variable | default | meaning |", "|---|---|---|---|"]
+    for row in explain(Loaded(_DEFAULTS, {})):
+        default = f"`{row.default}`" if row.default else ""
+        lines.append(f"| `{row.name}` | `{row.variable}` | {default} | {row.description} |")
+    return "\n".join(lines) + "\n"
+
+
+def variable_of(name: str) -> str:
+    """The environment variable of a dotted name."""
+    return SERVER_PREFIX + name.replace(".", "__").upper()
+
+
+def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from _leaves(kind, f"{prefix}{name}.")
+        else:
+            yield prefix + name, field.description or ""
+
+
+_FIELDS = dict(_leaves(Settings))
+_DEFAULTS = Settings()
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
+    """A variable set to nothing counts as not set, as compose files make them."""
+    refuse_misspelt(environment)
+    known = {variable_of(name): name for name in _FIELDS}
+    ours = [name for name in sorted(environment) if name.startswith(SERVER_PREFIX)]
+    for name in ours:
+        if name not in known:
+            raise SettingInvalid(f"nothing reads the variable {name}{nearest(name, known)}")
+    return {known[name]: environment[name] for name in ours if environment[name].strip()}
+
+
+def _from_file(file: Path | None) -> tuple[str, dict[str, object]]:
+    path = file or FILE
+    if file is None and not path.exists():
+        return str(path), {}
+    try:
+        document = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise SettingInvalid(f"the file {path} cannot be read ({error.strerror})") from error
+    except ValueError as error:  # TOML or UTF-8
+        raise SettingInvalid(f"the file {path} is not TOML: {error}") from error
+    table = dict(_flat(document))
+    for name in table:
+        if name not in _FIELDS:
+            raise SettingInvalid(f"{path}: there is no setting {name}{nearest(name, _FIELDS)}")
+    return str(path), table
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _nested(flat: Mapping[str, object]) -> dict[str, Any]:
+    document: dict[str, Any] = {}
+    for name, value in flat.items():
+        *sections, leaf = name.split(".")
+        table = document
+        for section in sections:
+            table = table.setdefault(section, {})
+        table[leaf] = value
+    return document
+
+
+def _reach(settings: Settings, name: str) -> object:
+    found: object = settings
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return without_password(value.get_secret_value())
+    if isinstance(value, tuple):
+        return ",".join(str(item) for item in value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)
+
+
+def _sentence(error: ValidationError, sources: Mapping[str, str]) -> str:
+    problems = []
+    for problem in error.errors(include_url=False, include_input=False, include_context=False):
+        message = problem["msg"].removeprefix("Value error, ")
+        parts = [str(part) for part in problem["loc"]]
+        name = next((n for n in _prefixes(parts) if n in _FIELDS), ".".join(parts))
+        where = f"{name} ({sources.get(name, 'command line')}): " if name else ""
+        problems.append(where + message)
+    return "; ".join(problems)
+
+
+def _prefixes(parts: list[str]) -> Iterator[str]:
+    """A fault inside a list is the list's: no one can look up ``peers.0``."""
+    for size in range(len(parts), 0, -1):
+        yield ".".join(parts[:size])
