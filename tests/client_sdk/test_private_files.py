@@ -70,7 +70,7 @@ def test_nothing_but_a_short_text_is_a_token(tmp_path, content):
 
 
 def test_an_absent_file_is_named(tmp_path):
-    with pytest.raises(SettingInvalid, match="token .*/gone cannot be read .No such file"):
+    with pytest.raises(SettingInvalid, match=r"token .*/gone cannot be read .No such file"):
         read_private(tmp_path / "gone", "the token")
 
 

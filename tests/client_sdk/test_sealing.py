@@ -268,7 +268,7 @@ def test_the_wrong_key_is_told_from_a_damaged_value():
     ):
         world.open(sealed, kek=wrong)
     world.kek = wrong
-    with pytest.raises(SealedValue, match="give it the center's secrets.key"):
+    with pytest.raises(SealedValue, match=r"give it the center's secrets.key"):
         world.seal({"api_key": "sk-2"})
 
 
@@ -365,7 +365,7 @@ def test_a_key_file_open_to_others_is_refused(tmp_path):
     KEK.save(tmp_path / "secrets.key")
     (tmp_path / "secrets.key").chmod(0o644)
 
-    with pytest.raises(SettingInvalid, match="the key-encryption key .* chmod 600"):
+    with pytest.raises(SettingInvalid, match=r"the key-encryption key .* chmod 600"):
         Kek.load(tmp_path / "secrets.key")
 
 

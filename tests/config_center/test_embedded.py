@@ -2,6 +2,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import stat
 import sys
 import tempfile
@@ -57,7 +58,7 @@ async def client_of(store):
 
 async def until(condition, seconds=15.0):
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  # a process elsewhere sets no event here
             await asyncio.sleep(0.01)
 
 
@@ -85,7 +86,7 @@ async def test_the_server_is_durable_private_and_without_a_port(tmp_path, run_di
             config = await client.config_get(
                 "port", "appendonly", "appendfsync", "save", "maxmemory-policy", "dir"
             )
-        socket = Path(store.url.removeprefix("unix://"))
+        address = Path(store.url.removeprefix("unix://"))
 
         assert config == {
             "port": "0",
@@ -95,10 +96,10 @@ async def test_the_server_is_durable_private_and_without_a_port(tmp_path, run_di
             "maxmemory-policy": "noeviction",
             "dir": str(tmp_path / "store"),
         }
-        assert run_dir in socket.parents
+        assert run_dir in address.parents
         assert [
             stat.S_IMODE(path.stat().st_mode)
-            for path in (socket, socket.parent, tmp_path / "store", store.log_path)
+            for path in (address, address.parent, tmp_path / "store", store.log_path)
         ] == [0o700, 0o700, 0o700, 0o600]
 
 
@@ -157,10 +158,12 @@ async def test_a_server_that_cannot_come_back_says_why_and_is_tried_again(
 
 
 async def test_a_torn_tail_costs_the_torn_write_only(tmp_path, run_dir, server):
-    async with EmbeddedStore(tmp_path, run_dir=run_dir, server_binary=server) as store:
-        async with client_of(store) as client:
-            for number in range(100):
-                await client.set(f"k{number}", number)
+    async with (
+        EmbeddedStore(tmp_path, run_dir=run_dir, server_binary=server) as store,
+        client_of(store) as client,
+    ):
+        for number in range(100):
+            await client.set(f"k{number}", number)
     (log,) = (tmp_path / "store" / "appendonlydir").glob("*.incr.aof")
     os.truncate(log, log.stat().st_size - 5)
 
@@ -222,16 +225,15 @@ async def test_a_server_that_nobody_can_end_is_named(tmp_path, run_dir):
 
 async def test_a_stale_socket_is_no_obstacle(tmp_path, run_dir):
     store = EmbeddedStore(tmp_path, run_dir=run_dir)
-    socket = Path(store.url.removeprefix("unix://"))
-    socket.parent.mkdir(mode=0o700)
-    socket.write_text("left by a kill -9")
+    address = Path(store.url.removeprefix("unix://"))
+    leave_behind(address)
 
     async with store, client_of(store) as client:
         assert await client.ping()
 
 
 async def test_a_socket_path_that_is_too_long_is_refused_with_the_setting(tmp_path, run_dir):
-    with pytest.raises(StoreUnavailable, match="longer than 107 bytes.*store_run_dir"):
+    with pytest.raises(StoreUnavailable, match=r"longer than 107 bytes.*store_run_dir"):
         await EmbeddedStore(tmp_path, run_dir=run_dir / ("d" * 90)).start()
 
     assert list(tmp_path.iterdir()) == []
@@ -257,7 +259,7 @@ async def test_a_symbolic_link_instead_of_the_run_directory_is_refused(tmp_path,
 
 async def test_a_data_directory_that_cannot_be_made_is_refused(tmp_path, run_dir):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreUnavailable, match="cannot make .*file/store"):
+    with pytest.raises(StoreUnavailable, match=r"cannot make .*file/store"):
         await EmbeddedStore(tmp_path / "file", run_dir=run_dir).start()
 
 
@@ -320,15 +322,21 @@ async def test_a_loading_server_is_waited_for(tmp_path, run_dir):
         writer.close()
 
     store = EmbeddedStore(tmp_path, run_dir=run_dir)
-    socket = Path(store.url.removeprefix("unix://"))
-    socket.parent.mkdir()
+    address = Path(store.url.removeprefix("unix://"))
+    address.parent.mkdir()
     process = await asyncio.create_subprocess_exec("sleep", "100")
-    async with await asyncio.start_unix_server(answer, socket):
+    async with await asyncio.start_unix_server(answer, address):
         await store._until_ready(process)
     process.kill()
     await process.wait()
 
     assert answers == []
+
+
+def leave_behind(path):
+    path.parent.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
 
 
 def script(path, *lines):

@@ -119,7 +119,7 @@ def test_a_key_under_another_name_is_damaged(tmp_path):
     path = tmp_path / "signing.key"
     path.write_text("0" * 16 + path.read_text()[16:])
 
-    with pytest.raises(SettingInvalid, match="signing.key is damaged"):
+    with pytest.raises(SettingInvalid, match=r"signing.key is damaged"):
         load(tmp_path)
 
 

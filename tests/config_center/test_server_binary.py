@@ -40,7 +40,9 @@ async def test_a_setting_beats_the_wheel(tmp_path):
 
 
 async def test_a_broken_setting_is_an_error_and_no_reason_to_take_another(tmp_path):
-    with pytest.raises(StoreUnavailable, match="server_binary cannot be used: .*gone does not run"):
+    with pytest.raises(
+        StoreUnavailable, match=r"server_binary cannot be used: .*gone does not run"
+    ):
         await find_server(tmp_path / "gone")
 
 
