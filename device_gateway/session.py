@@ -24,7 +24,6 @@ for one answer.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -32,13 +31,11 @@ from typing import Any, ClassVar, Final
 
 from device_gateway import protocol
 from device_gateway.protocol import Abort, Audio, Hello, Listen, Malformed, Mcp, Unknown
+from device_gateway.sentences import cut_sentences
 
 MAX_TURNS: Final = 20
 MAX_DIALOGUE_CHARS: Final = 24_000
 MAX_ANSWER_CHARS: Final = 8_000
-MAX_SENTENCE_CHARS: Final = 400
-"""A model that never ends its sentence is cut here, so that the device hears something."""
-
 APOLOGY: Final = "抱歉，我现在无法回答。Sorry, I cannot answer right now."  # noqa: RUF001 (Chinese)
 
 FORMAT: Final = 1
@@ -377,22 +374,6 @@ _INITIALIZE: Final = protocol.mcp_request(
         "clientInfo": {"name": "device-gateway", "version": "1"},
     },
 )
-
-# A western full stop ends a sentence only before a space (3.14, gpt-4.1); a Chinese one always.
-_SENTENCE_END: Final = re.compile(r"[.!?;]+\s+|[。！？；…\n]+\s*")  # noqa: RUF001 (Chinese)
-
-
-def cut_sentences(text: str) -> tuple[list[str], str]:
-    """The whole sentences at the start of `text`, and the rest; joined they are `text` again."""
-    sentences = []
-    start = 0
-    for match in _SENTENCE_END.finditer(text):
-        sentences.append(text[start : match.end()])
-        start = match.end()
-    while len(text) - start > MAX_SENTENCE_CHARS:
-        sentences.append(text[start : start + MAX_SENTENCE_CHARS])
-        start += MAX_SENTENCE_CHARS
-    return sentences, text[start:]
 
 
 def bounded(dialogue: list[tuple[str, str]]) -> list[tuple[str, str]]:

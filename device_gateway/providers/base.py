@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
 
 class Llm(Protocol):
     """A language model behind some API. One instance serves many conversations at once."""
 
-    def stream(self, messages: Sequence[dict[str, str]]) -> AsyncIterator[str]:
+    def stream(self, messages: Sequence[dict[str, str]]) -> AsyncGenerator[str, None]:
         """The answer to the messages, piece by piece; raises ProviderFailed."""
         ...
 

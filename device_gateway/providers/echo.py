@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 
 class EchoLlm:
     """Repeats the last words of the person, marked as an echo."""
 
-    async def stream(self, messages: Sequence[dict[str, str]]) -> AsyncIterator[str]:
+    async def stream(self, messages: Sequence[dict[str, str]]) -> AsyncGenerator[str, None]:
         """One piece: `echo: ` and what was said."""
         yield f"echo: {messages[-1]['content']}"
 

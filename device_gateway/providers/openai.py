@@ -13,7 +13,7 @@ Reference: https://platform.openai.com/docs/api-reference/chat-streaming
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -48,7 +48,7 @@ class OpenAiLlm:
             read_bufsize=MAX_LINE_BYTES,
         )
 
-    async def stream(self, messages: Sequence[dict[str, str]]) -> AsyncIterator[str]:
+    async def stream(self, messages: Sequence[dict[str, str]]) -> AsyncGenerator[str, None]:
         """The pieces of the answer, as the endpoint sends them.
 
         Raises:

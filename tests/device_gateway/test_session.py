@@ -3,15 +3,12 @@
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from device_gateway import protocol
 from device_gateway.protocol import Abort, Audio, Hello, Listen, Malformed, Mcp, Unknown
 from device_gateway.session import (
     APOLOGY,
     MAX_ANSWER_CHARS,
-    MAX_SENTENCE_CHARS,
     MAX_TURNS,
     AskGreeting,
     Cancel,
@@ -27,7 +24,6 @@ from device_gateway.session import (
     State,
     Transcribe,
     bounded,
-    cut_sentences,
 )
 
 
@@ -263,19 +259,6 @@ def test_the_state_travels_as_json_without_the_turn_under_way():
 def test_a_document_of_another_shape_is_refused(document):
     with pytest.raises(ValueError, match="session"):
         Session.from_json(document)
-
-
-@given(st.text(alphabet="ab.!?。; \n3", max_size=900))
-def test_cut_sentences_joined_are_the_text(text):
-    sentences, rest = cut_sentences(text)
-
-    assert "".join(sentences) + rest == text
-    assert len(rest) <= MAX_SENTENCE_CHARS
-
-
-def test_a_point_inside_a_number_ends_nothing():
-    assert cut_sentences("It is 3.14. Yes.") == (["It is 3.14. "], "Yes.")
-    assert cut_sentences("你好。再见") == (["你好。"], "再见")
 
 
 def test_the_dialogue_is_bounded_in_turns_and_size():
