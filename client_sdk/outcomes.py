@@ -1,0 +1,102 @@
+"""What became of a change in this process: the words the read side hands to its driver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+STABLE = "stable"
+CANARY = "canary"
+
+
+class Missing:
+    """The type of :data:`MISSING`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING = Missing()  # "no value was given": None is a value
+
+
+class Resolution(NamedTuple):
+    """
+    What one unit gets of one key, and why.
+
+    ``version`` is ``None`` for a default. ``reason`` is one of ``no-rollout``, ``percentage``,
+    ``stable``, ``off``, ``deny``, ``dependency``, ``rule``, ``allow`` and ``default``; ``bucket``
+    and ``rollout`` are ``None`` where no rollout was asked.
+    """
+
+    value: Any
+    version: int | None
+    arm: str
+    reason: str
+    bucket: int | None = None
+    rollout: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A version that serves now, in one arm. ``version`` is ``None`` when the arm removes the key."""
+
+    key: str
+    version: int | None
+    arm: str
+    rollout: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """
+    Why a change does not serve here.
+
+    ``key``, ``version`` and ``arm`` name the culprit, ``keys`` all that are held back with it.
+    ``step`` is ``decode``, ``sealed``, ``build`` or ``probe``; ``reason`` never holds a secret.
+    """
+
+    keys: frozenset[str]
+    key: str
+    version: int | None
+    arm: str
+    step: str
+    reason: str
+    rollout: str | None = None
+
+    def __str__(self) -> str:
+        version = "the default" if self.version is None else f"version {self.version}"
+        return f"{self.step} of {version} ({self.arm}): {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyChange:
+    """A key whose value for this instance changed. Values are :data:`MISSING` where there is none."""
+
+    key: str
+    previous: Any
+    previous_version: int | None
+    value: Any
+    version: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one step of the served state did. ``held`` is true when what is held changed: persist it."""
+
+    applied: tuple[Applied, ...] = ()
+    refused: tuple[Refusal, ...] = ()
+    changes: tuple[KeyChange, ...] = ()
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a unit did (``name``, as ``turn``), under which arms: pairs of rollout id and arm."""
+
+    unit: str
+    name: str
+    ok: bool
+    seconds: float
+    arms: tuple[tuple[str, str], ...] = field(default=())
