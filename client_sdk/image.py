@@ -38,7 +38,7 @@ _ROW_MAGIC = b"CC1E"
 _IMAGE_MAGIC = b"CC1I"
 _U32 = struct.Struct(">I")
 
-Ring = dict[str, "tuple[str, str]"]  # data-key id -> (key-encryption-key id, wrapped key, base64)
+Ring = dict[str, str]  # data-key id -> sealing.RingEntry.encode()
 
 
 def encode_row(entry: Entry, inline_limit: int | None = None) -> bytes:
@@ -124,9 +124,7 @@ class Image:
             about_raw, at = _blob(raw, 4)
             about = orjson.loads(about_raw)
             head, beat, *rows = _blobs(raw, at, about["rows"] + 2)
-            ring = {
-                str(dek): (str(kek), str(wrapped)) for dek, (kek, wrapped) in about["ring"].items()
-            }
+            ring = {str(dek): str(entry) for dek, entry in about["ring"].items()}
             return cls(
                 Record.decode(head),
                 tuple(decode_row(row) for row in rows),

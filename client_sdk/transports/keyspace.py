@@ -14,7 +14,7 @@ one script may touch them. Layout (frames and rows are those of ``records`` and 
     cc:{ns}:lease   STRING  the center that publishes the heartbeat
     cc:{ns}:rep:<instance>  STREAM  reports, field r, written by that instance only
     cc:{ns}:dig     HASH    bucket -> hash (a hint; the signed root proves it)
-    cc:{ns}:ring    HASH    data-key id -> JSON [key-encryption-key id, wrapped key]
+    cc:{ns}:ring    HASH    data-key id -> KEK:BASE64, the wrapped key
     cc:{ns}:trust   STRING  the root-signed list of signing keys
     cc:{ns}:events  channel frames of records and beats
 

@@ -9,6 +9,7 @@ of these would sign the next digest over whatever somebody put into Redis, and l
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from client_sdk.errors import NotVerified
@@ -57,7 +58,7 @@ def _check_rows(ns: str, verifier: Verifier, rows: Sequence[Record]) -> None:
     for row in rows:
         if row.header.ns != ns or not row.verify(verifier):
             raise NotVerified(f"log row {row.position} of {ns} is not signed by a trusted key")
-    for before, row in zip(rows, rows[1:], strict=False):
+    for before, row in pairwise(rows):
         if row.header.p != before.c:
             raise NotVerified(f"log row {row.position} of {ns} does not follow {before.position}")
 

@@ -46,7 +46,7 @@ class OutcomeUnknown(ConfigError):
 
 @dataclass(frozen=True, slots=True)
 class StoredHead:
-    """The head as it lies in the store, unverified; ``rid_matches``: the history is the known one."""
+    """The head as it lies there, unverified; ``rid_matches``: the history is the known one."""
 
     record: Record
     rid_matches: bool

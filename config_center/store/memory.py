@@ -145,7 +145,8 @@ class MemoryStore(Store):
         return Image(head, tuple(map(decode_row, space.rows.values())), dict(space.ring))
 
     async def write_ring(self, ns: str, entries: Ring) -> None:
-        self.spaces[ns].ring.update(entries)
+        for dek, entry in entries.items():
+            self.spaces[ns].ring.setdefault(dek, entry)
 
     async def write_trust(self, ns: str, document: bytes) -> None:
         self.spaces[ns].trust = document

@@ -19,7 +19,6 @@ import time
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-import orjson
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -32,6 +31,7 @@ from redis.exceptions import (
     TimeoutError,
 )
 
+from client_sdk.errors import NotVerified
 from client_sdk.image import Image, decode_row, encode_row
 from client_sdk.records import INLINE_LIMIT, START, Position, Record
 from client_sdk.state import bucket_of
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 
     from client_sdk.image import Ring
     from client_sdk.replica import Mark
+    from client_sdk.state import Entry
     from config_center.store.base import Pending
 
 log = logging.getLogger(__name__)
@@ -170,8 +171,8 @@ class RedisStore(Store):
         frame, rows, ring = await self._read(pipe.execute())
         if frame is None:
             return None
-        entries = await asyncio.to_thread(lambda: tuple(map(decode_row, rows.values())))
-        wrapped = {_text(dek): tuple(orjson.loads(value)) for dek, value in ring.items()}
+        entries = await asyncio.to_thread(_decode_rows, ns, rows)
+        wrapped = {_text(dek): _text(entry) for dek, entry in ring.items()}
         image = Image(Record.decode(frame), entries, wrapped)
         missing = image.missing()
         return image.with_bodies(await self.read_bodies(ns, missing)) if missing else image
@@ -185,8 +186,10 @@ class RedisStore(Store):
         return {sha: body for sha, body in zip(wanted, found, strict=True) if body is not None}
 
     async def write_ring(self, ns: str, entries: Ring) -> None:
-        rows: dict[Any, Any] = {dek: orjson.dumps(pair) for dek, pair in entries.items()}
-        await self._read(self._reads.hset(Keyspace(ns).ring, mapping=rows))
+        pipe = self._reads.pipeline(transaction=True)
+        for dek, entry in entries.items():
+            pipe.hsetnx(Keyspace(ns).ring, dek, entry)
+        await self._read(pipe.execute())
 
     async def write_trust(self, ns: str, document: bytes) -> None:
         await self._read(self._reads.set(Keyspace(ns).trust, document))
@@ -338,6 +341,14 @@ def _filled(record: Record, found: Mapping[str, bytes]) -> Record:
     named = {content.sha256 for op in record.header.ops for content in op.contents}
     more = {sha: found[sha] for sha in named & found.keys()}
     return Record(record.header, record.raw, record.sig, record.c, {**record.bodies, **more})
+
+
+def _decode_rows(ns: str, rows: Mapping[bytes, bytes]) -> tuple[Entry, ...]:
+    entries = tuple(map(decode_row, rows.values()))
+    for field, entry in zip(rows, entries, strict=True):
+        if _text(field) != entry.key:
+            raise NotVerified(f"the row of {_text(field)!r} in {ns} is that of {entry.key!r}")
+    return entries
 
 
 def _outcome(reply: list[bytes]) -> CommitOutcome:
