@@ -9,7 +9,7 @@ MAX_SENTENCE_CHARS: Final = 400
 """A model that never ends its sentence is cut here, so that the device hears something."""
 
 # A western full stop ends a sentence only before a space (3.14, gpt-4.1); a Chinese one always.
-_SENTENCE_END: Final = re.compile(r"[.!?;]+\s+|[。！？；…\n]+\s*")  # noqa: RUF001 (Chinese)
+_SENTENCE_END: Final = re.compile(r"[.!?;]+\s+|[。！？；…\n]+\s*")
 
 
 def cut_sentences(text: str) -> tuple[list[str], str]:

@@ -114,17 +114,22 @@ class Gateway:
     async def stop(self) -> None:
         """Drain and close; safe to call once whatever happened."""
         self.draining = True
+        try:
+            await self._let_answers_finish()
+            await self.hub.close_all("drain")
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._close_listeners()
+
+    async def _let_answers_finish(self) -> None:
         turns = [talk.settle() for talk in self._conversations.values() if talk.in_turn]
         try:
             async with asyncio.timeout(self.settings.limits.drain_seconds):
                 await asyncio.gather(*turns)
         except TimeoutError:
-            logger.info("%d answers were cut: the drain time is over", len(turns))
-        await self.hub.close_all("drain")
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._close_listeners()
+            logger.info("some of %d answers were cut: the drain time is over", len(turns))
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -36,7 +36,7 @@ from device_gateway.sentences import cut_sentences
 MAX_TURNS: Final = 20
 MAX_DIALOGUE_CHARS: Final = 24_000
 MAX_ANSWER_CHARS: Final = 8_000
-APOLOGY: Final = "抱歉，我现在无法回答。Sorry, I cannot answer right now."  # noqa: RUF001 (Chinese)
+APOLOGY: Final = "抱歉，我现在无法回答。Sorry, I cannot answer right now."
 
 FORMAT: Final = 1
 _MCP_INITIALIZE: Final = 1

@@ -1,9 +1,9 @@
 """admin.py: what operators see and say."""
 
 import aiohttp
-from world import MemoryClient, gateway
 
 from device_gateway.simulator import Device, mac
+from tests.device_gateway.world import MemoryClient, gateway
 
 
 async def test_a_notice_reaches_the_live_and_waits_for_the_others(tmp_path):

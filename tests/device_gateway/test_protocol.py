@@ -2,7 +2,7 @@
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device_gateway import protocol
@@ -73,6 +73,7 @@ def test_no_text_makes_the_parser_raise(raw):
     parse_text(raw)
 
 
+@settings(deadline=None)  # 28 messages an example
 @given(st.recursive(st.none() | st.booleans() | st.integers(-9, 9) | st.text(), st.lists))
 def test_no_field_of_a_known_type_makes_the_parser_raise(value):
     for kind in ("hello", "listen", "abort", "mcp"):

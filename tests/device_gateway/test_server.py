@@ -4,13 +4,14 @@ import asyncio
 
 import aiohttp
 import pytest
-from world import MemoryClient, gateway, llm
 
 from device_gateway.errors import PortInUse
+from device_gateway.server import serve
 from device_gateway.session import APOLOGY
-from device_gateway.simulator import Device, NotAdmitted, mac, simulate
+from device_gateway.simulator import Device, Disconnected, NotAdmitted, mac, simulate
 from device_gateway.simulator.wire import WireError, connect
 from device_gateway.stub_llm import StubLlm
+from tests.device_gateway.world import MemoryClient, gateway, llm, settings
 
 
 async def test_a_device_has_a_conversation_with_the_llm_and_prompt_of_its_view(tmp_path):
@@ -101,7 +102,8 @@ async def test_a_failing_provider_apologises_and_the_next_good_one_answers(tmp_p
 
 async def test_abort_ends_the_answer_and_new_words_replace_one(tmp_path):
     async with StubLlm(delay=0.1) as stub:
-        async with gateway(tmp_path, MemoryClient(llm=llm(stub), prompt="Speak. " * 9)) as running:
+        client = MemoryClient(llm=llm(stub), prompt="Speak. " * 9)
+        async with gateway(tmp_path, client) as running:
             device = Device(running.ota_url, mac(1))
             await device.wake()
             answer = asyncio.create_task(device.say("a story"))
@@ -262,9 +264,76 @@ async def test_a_taken_port_is_said_to_be_taken(tmp_path):
                 pass
 
 
+async def test_serve_runs_until_it_is_told_to_stop(tmp_path):
+    stop, started = asyncio.Event(), asyncio.Event()
+    client = MemoryClient()
+    task = asyncio.create_task(serve(settings(tmp_path), client, stop, lambda _: started.set()))
+    await asyncio.wait_for(started.wait(), 5)
+    stop.set()
+    await asyncio.wait_for(task, 5)
+
+
+async def test_serve_ends_with_the_error_of_a_task_that_died(tmp_path):
+    client = MemoryClient(prompt="A")
+    gateways = []
+    stop = asyncio.Event()
+    task = asyncio.create_task(serve(settings(tmp_path), client, stop, gateways.append))
+    await wait_for(lambda: gateways)
+    gateways[0].notices.sweep = None  # a bug of ours, whatever it will be
+    client.put(prompt="B")
+    with pytest.raises(TypeError):
+        await asyncio.wait_for(task, 5)
+
+
+async def test_answers_that_outlast_the_drain_time_are_cut(tmp_path):
+    async with StubLlm(delay=20) as stub:
+        client = MemoryClient(llm=llm(stub))
+        async with gateway(tmp_path, client, limits={"drain_seconds": 0.1}) as running:
+            device = Device(running.ota_url, mac(1))
+            await device.wake()
+            answer = asyncio.create_task(device.say("hi"))
+            await wait_for(lambda: stub.asked)
+        with pytest.raises(Disconnected):
+            await answer
+        await device.sleep()
+    assert client.reports == []
+
+
+async def test_an_answer_that_takes_too_long_is_a_failed_turn(tmp_path):
+    async with StubLlm(delay=20) as stub:
+        client = MemoryClient(llm=llm(stub))
+        async with gateway(tmp_path, client, limits={"turn_seconds": 0.1}) as running:
+            device = Device(running.ota_url, mac(1))
+            await device.wake()
+            answer = await device.say("hi")
+            await device.sleep()
+    assert answer == APOLOGY
+    assert client.reports == [("turn", mac(1), False)]
+
+
+async def test_a_bug_in_a_provider_is_a_failed_turn_and_no_more(tmp_path):
+    class Broken:
+        async def stream(self, messages):
+            raise RuntimeError("a bug")
+            yield ""
+
+        async def close(self):
+            pass
+
+    client = MemoryClient(llm={})
+    client.built[1] = Broken()
+    async with gateway(tmp_path, client) as running:
+        device = Device(running.ota_url, mac(1))
+        await device.wake()
+        answers = [await device.say("hi"), await device.say("hi")]
+        await device.sleep()
+    assert answers == [APOLOGY] * 2
+
+
 async def test_a_fleet_of_strict_devices_is_content(tmp_path):
     async with StubLlm() as stub:
-        async with gateway(tmp_path, MemoryClient(llm=llm(stub))) as running:
+        client = MemoryClient(llm=llm(stub))
+        async with gateway(tmp_path, client) as running:
             outcome = await simulate(running.ota_url, devices=10, turns=3, pause=0.02)
 
     assert (outcome.turns, outcome.problems) == (30, [])
@@ -272,5 +341,5 @@ async def test_a_fleet_of_strict_devices_is_content(tmp_path):
 
 async def wait_for(holds, seconds=5.0):
     async with asyncio.timeout(seconds):
-        while not holds():
+        while not holds():  # noqa: ASYNC110 (nothing to wait on from outside)
             await asyncio.sleep(0.005)
