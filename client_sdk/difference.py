@@ -2,10 +2,10 @@
 What changed between two values, structurally.
 
 The walk descends only where two subtrees differ. Equality is first asked of ``==`` (in C), which
-says no at the first difference; but to Python ``1 == 1.0 == True``, and a change from 1 to true must
-not be called "no difference". So what ``==`` calls equal must also be the same JSON. Members that were moved within an array are shown as what happened at each index; finding moves
-costs more than readers gain. The deltas are ordered by path, and applying them in order to the old
-value gives the new one.
+says no at the first difference; but to Python ``1 == 1.0 == True``, and a change from 1 to true
+must not be called "no difference". So what ``==`` calls equal must also be the same JSON. Members
+that were moved within an array are shown as what happened at each index; finding moves costs more
+than readers gain. Applying the deltas in order to the old value gives the new one.
 """
 
 from __future__ import annotations
@@ -121,14 +121,18 @@ def _common(old: Sequence[Any], new: Sequence[Any]) -> int:
 def _same(old: Any, new: Any) -> bool:
     if old is new:
         return True
-    if isinstance(old, str):
-        return bool(old == new)
-    return bool(old == new) and orjson.dumps(old, option=_SORTED) == orjson.dumps(
-        new, option=_SORTED
-    )
+    if type(old) is not type(new) and not isinstance(old, (dict, list, tuple)):
+        return False
+    if old != new:
+        return False
+    return not isinstance(old, (dict, list, tuple, float)) or _same_json(old, new)
 
 
-_SORTED = orjson.OPT_SORT_KEYS
+def _same_json(old: Any, new: Any) -> bool:
+    if orjson.dumps(old) == orjson.dumps(new):
+        return True  # nearly always: what did not change has its members in the same order
+    sort = orjson.OPT_SORT_KEYS
+    return orjson.dumps(old, option=sort) == orjson.dumps(new, option=sort)
 
 
 def _first_secret(path: Path, secret: Callable[[Path], bool]) -> Path | None:

@@ -12,7 +12,7 @@ def nearest(name: str, candidates: Iterable[str], count: int = 3) -> tuple[str, 
     """At most ``count`` of ``candidates`` that look like ``name``, the best first."""
     from difflib import get_close_matches  # only needed to explain a mistake
 
-    return tuple(get_close_matches(name[:128], list(candidates), count))
+    return tuple(get_close_matches(name[:128], dict.fromkeys(candidates), count))
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:

@@ -114,7 +114,7 @@ class Kind:
 
     def json_schema(self) -> dict[str, Any]:
         """The shape as JSON Schema 2020-12."""
-        return {"title": self.name, **self._adapter.json_schema()}
+        return self._adapter.json_schema() | {"title": self.name}
 
     def validate(self, value: Any) -> list[Problem]:
         """All that is wrong with a JSON value, sealed or opened; an empty list when nothing is."""
@@ -122,7 +122,7 @@ class Kind:
             self._adapter.validate_json(orjson.dumps(_stand_in(value, self._secrets)))
         except ValidationError as error:
             return [
-                self._problem(value, found)
+                self._problem(found)
                 for found in error.errors(include_url=False, include_input=False)
             ]
         return []
@@ -136,31 +136,26 @@ class Kind:
         try:
             return self._adapter.validate_json(orjson.dumps(value))
         except ValidationError as error:
-            first = self._problem(value, error.errors(include_url=False, include_input=False)[0])
+            first = self._problem(error.errors(include_url=False, include_input=False)[0])
             raise InvalidValue(first.message, first.path) from None  # the cause shows the value
 
     def masked(self, value: Any) -> Any:
         """``value`` to show: secrets as ``***``, sealed ones by their fingerprint alone."""
         return _at_paths(value, self._secrets, _shown)
 
-    def _problem(self, value: Any, found: Mapping[str, Any]) -> Problem:
+    def _problem(self, found: Mapping[str, Any]) -> Problem:
         place, code = found["loc"], found["type"]
         if code in ("union_tag_invalid", "union_tag_not_found"):
             return Problem(".type", f"must be one of {', '.join(self._models)}")
-        if self._models:
-            place = place[1:]  # pydantic puts the tag in front
+        shape = self._shape
+        if self._models and place:
+            shape, place = self._models[place[0]], place[1:]  # pydantic puts the tag in front
         if code == "extra_forbidden":
-            hint = did_you_mean(str(place[-1]), self._names(value, place[:-1]))
+            hint = did_you_mean(str(place[-1]), _field_names(shape))
             return Problem(dotted(place), f"there is no such field{hint}")
         if code == "missing":
             return Problem(dotted(place), "is missing")
         return Problem(dotted(place), _sentence(found))
-
-    def _names(self, value: Any, place: tuple[str | int, ...]) -> list[str]:
-        shape = self._models[value["type"]] if self._models else self._shape
-        for part in place:
-            shape = shape.model_fields[part].annotation
-        return list(shape.model_fields)
 
 
 def masked(kind: Kind, value: Any) -> Any:
@@ -189,6 +184,16 @@ def _secret_paths(shape: Any, path: FieldPath) -> Iterator[FieldPath]:
         below = (*path, ANY) if get_origin(shape) in (tuple, list, dict) else path
         for part in get_args(shape):
             yield from _secret_paths(part, below)
+
+
+def _field_names(shape: Any) -> Iterator[str]:
+    """The names of all fields of ``shape`` and of what is in it."""
+    if isinstance(shape, type) and issubclass(shape, BaseModel):
+        for name, field in shape.model_fields.items():
+            yield name
+            yield from _field_names(field.annotation)
+    for part in get_args(shape):
+        yield from _field_names(part)
 
 
 def _stand_in(value: Any, secrets: tuple[FieldPath, ...]) -> Any:
