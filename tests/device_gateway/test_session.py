@@ -142,6 +142,7 @@ def test_new_words_replace_the_answer_under_way():
         Send(protocol.stt("second")),
         Run(2, (user("second"),)),
     ]
+    assert [session.handle(late) for late in (Delta(1, "x"), Done(1), Failed(1))] == [[]] * 3
 
 
 def test_a_turn_that_fails_before_its_first_word_apologises_and_leaves_no_trace():
