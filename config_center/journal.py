@@ -51,6 +51,7 @@ CREATE TABLE IF NOT EXISTS versions(
   ns TEXT NOT NULL, key TEXT NOT NULL, version INTEGER NOT NULL, c BLOB NOT NULL,
   sha256 TEXT NOT NULL, size INTEGER NOT NULL, format TEXT NOT NULL, rollback_of INTEGER,
   PRIMARY KEY(ns, key, version, c)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS versions_by_hash ON versions(ns, sha256);
 CREATE TABLE IF NOT EXISTS holes(ns TEXT, after_c BLOB, before_c BLOB, PRIMARY KEY(ns, before_c));
 """
 _HISTORY = "st IN ('committed', 'seen')"
@@ -211,9 +212,15 @@ class Journal:
 
         return await self._do(read)
 
-    async def body(self, sha256: str) -> bytes | None:
-        """A body by its hash."""
-        return await self._do(lambda db: _body(db, sha256))
+    async def body(self, ns: str, sha256: str) -> bytes | None:
+        """A body by its hash, if a version of this namespace has it (another's is not shown)."""
+        query = "SELECT 1 FROM versions WHERE ns = ? AND sha256 = ? LIMIT 1"
+
+        def read(db: sqlite3.Connection) -> bytes | None:
+            named = db.execute(query, (ns, sha256)).fetchone()
+            return _body(db, sha256) if named else None
+
+        return await self._do(read)
 
     async def namespaces(self) -> list[str]:
         """Every namespace that has history here."""

@@ -120,6 +120,10 @@ class Ledger:
             return [r for p, r in self.recent.items() if p > after][:limit]
         return await self.journal.after(self.ns, after, limit)
 
+    async def body(self, sha256: str) -> bytes | None:
+        """A body that this namespace's verified history names, by its hash."""
+        return await self.journal.body(self.ns, sha256)
+
     # -- writing ------------------------------------------------------------------------------
 
     async def submit(self, draft: Draft) -> Committed:

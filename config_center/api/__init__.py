@@ -1,0 +1,13 @@
+"""The HTTP API: one file a resource, one table of routes."""
+
+from __future__ import annotations
+
+from config_center.api import changes, keys, namespaces, system, watch
+
+ROUTES = (
+    *namespaces.ROUTES,
+    *keys.ROUTES,
+    *changes.ROUTES,
+    *watch.ROUTES,
+    *system.ROUTES,
+)

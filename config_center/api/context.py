@@ -1,0 +1,190 @@
+"""
+One call: who asks, for what, with which body, strictly read.
+
+Unknown query parameters and body fields are refused with the nearest known name, because a misspelt
+``percent`` that is silently ignored publishes to everybody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import orjson
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from client_sdk.errors import InvalidValue
+from client_sdk.records import NAMESPACE
+from client_sdk.suggestions import did_you_mean
+from client_sdk.values import parse_json
+from config_center.problems import Problem, invalid
+
+if TYPE_CHECKING:
+    from config_center.access import Actor
+    from config_center.api.route import Route
+    from config_center.service import Service
+    from config_center.settings import Settings
+
+M = TypeVar("M", bound=BaseModel)
+
+_MAX_TEXT = 200
+
+
+class Body(BaseModel):
+    """The base of all request bodies: strict, and every unknown field is an error."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+@dataclass(slots=True)
+class Call:
+    """A request with everything a handler needs."""
+
+    request: web.Request
+    route: Route
+    service: Service
+    settings: Settings
+    caller: Actor | None
+
+    @property
+    def actor(self) -> Actor:
+        """Whoever asks; public routes have nobody."""
+        if self.caller is None:
+            raise RuntimeError("a public route asked who is calling")
+        return self.caller
+
+    @property
+    def ns(self) -> str:
+        """The namespace of the path."""
+        return self.path("ns")
+
+    def path(self, name: str) -> str:
+        """A part of the path."""
+        return self.request.match_info[name]
+
+    def query(self, name: str) -> str | None:
+        """A query parameter."""
+        return self.request.query.get(name)
+
+    def flag(self, name: str) -> bool:
+        """A yes-or-no query parameter. Raises Problem 400."""
+        text = self.query(name)
+        if text in (None, "", "false", "0"):
+            return False
+        if text in ("true", "1"):
+            return True
+        raise invalid(f"{name} is true or false, not {text[:_MAX_TEXT]!r}", parameter=name)
+
+    def number(self, name: str, default: int, low: int, high: int) -> int:
+        """A whole-number query parameter. Raises Problem 400."""
+        text = self.query(name)
+        if text is None:
+            return default
+        if not (text.isascii() and text.isdigit() and len(text) < 17 and low <= int(text) <= high):
+            raise invalid(f"{name} is a whole number from {low} to {high}", parameter=name)
+        return int(text)
+
+    def optional_number(self, name: str) -> int | None:
+        """The same without a default."""
+        return None if self.query(name) is None else self.number(name, 0, 1, 2**53 - 1)
+
+    def percent(self) -> float | None:
+        """``?percent=``. Raises Problem 400."""
+        text = self.query("percent")
+        if text is None:
+            return None
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1.0
+        if not 0 <= value <= 100:
+            raise invalid("percent is a number from 0 to 100", parameter="percent")
+        return value
+
+    def attributes(self) -> dict[str, str]:
+        """``?attr.NAME=VALUE`` as a mapping."""
+        prefix = "attr."
+        query = self.request.query
+        return {k.removeprefix(prefix): v for k, v in query.items() if k.startswith(prefix)}
+
+    def idempotency_key(self) -> str | None:
+        """The header. Raises Problem 400."""
+        key = self.request.headers.get("Idempotency-Key")
+        if key is not None and not (0 < len(key) <= _MAX_TEXT and key.isprintable()):
+            raise invalid("an Idempotency-Key has 1 to 200 printable characters")
+        return key
+
+    async def raw(self) -> bytes:
+        """The body's bytes, bounded. Raises Problem 413."""
+        try:
+            return await self.request.read()
+        except web.HTTPRequestEntityTooLarge:
+            limit = self.settings.limits.change_bytes
+            raise Problem(
+                "too-large", f"a request may have {limit} bytes; publish less at once", limit=limit
+            ) from None
+
+    async def json(self) -> Any:
+        """The body as strict JSON; an empty body is an empty object. Raises Problem 400."""
+        raw = await self.raw()
+        if not raw.strip():
+            return {}
+        try:
+            return parse_json(raw, self.settings.limits.depth + 8)
+        except InvalidValue as error:
+            raise invalid(f"the body cannot be used: {error}") from error
+
+    async def body(self, model: type[M]) -> M:
+        """The body as ``model``. Raises Problem 400 that names every wrong field."""
+        plain = await self.json()
+        if not isinstance(plain, dict):
+            raise invalid("send a JSON object")
+        _check_names(plain, model)
+        try:
+            return model.model_validate(plain)
+        except ValidationError as error:
+            raise _wrong_fields(error) from None
+
+
+def check_query(call: Call) -> None:
+    """Refuse query parameters that the route does not know."""
+    known = [p.name for p in call.route.parameters if p.place == "query"]
+    for name in call.request.query:
+        if name not in known and not (name.startswith("attr.") and "attr.NAME" in known):
+            hint = did_you_mean(name, known)
+            raise invalid(f"there is no parameter {name[:_MAX_TEXT]!r} here{hint}", parameter=name)
+
+
+def check_names(call: Call) -> None:
+    """Refuse a namespace that no namespace can be called."""
+    ns = call.request.match_info.get("ns")
+    if ns is not None and not NAMESPACE.match(ns):
+        raise invalid(
+            "a namespace has lower-case letters, digits and -, at most 63, and begins with a "
+            "letter or digit"
+        )
+
+
+def _check_names(plain: dict[str, Any], model: type[BaseModel]) -> None:
+    known = [field.alias or name for name, field in model.model_fields.items()]
+    for name in plain:
+        if name not in known:
+            hint = did_you_mean(name, known) or f"; known: {', '.join(known)}"
+            raise invalid(f"there is no field {name[:_MAX_TEXT]!r}{hint}", field=name)
+
+
+def _wrong_fields(error: ValidationError) -> Problem:
+    errors = [
+        {"path": "".join(f"/{part}" for part in found["loc"]), "message": found["msg"]}
+        for found in error.errors(include_url=False, include_input=False, include_context=False)
+    ]
+    first = errors[0]
+    return invalid(f"{first['path'] or 'the body'}: {first['message']}", errors=errors)
+
+
+def answer(plain: Any, status: int = 200, **headers: str) -> web.Response:
+    """A JSON answer."""
+    return web.Response(
+        body=orjson.dumps(plain), status=status, content_type="application/json", headers=headers
+    )

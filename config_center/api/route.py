@@ -1,0 +1,64 @@
+"""One line of the route table, from which router, OpenAPI and permission tests are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from aiohttp import web
+
+    from config_center.api.context import Call
+
+Handler = "Callable[[Call], Awaitable[web.StreamResponse]]"
+
+JSON = "application/json"
+BYTES = "application/octet-stream"
+EVENTS = "text/event-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A query parameter or header: its JSON Schema type and what it means."""
+
+    name: str
+    description: str
+    type: str = "string"
+    place: str = "query"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """
+    ``permission`` is ``public``, ``read``, ``write``, ``report`` or ``admin``; ``body`` is a
+    pydantic model, ``answers`` the media type of a success.
+    """
+
+    method: str
+    path: str
+    permission: str
+    summary: str
+    handler: Callable[[Call], Awaitable[web.StreamResponse]]
+    body: Any = None
+    parameters: tuple[Parameter, ...] = field(default=())
+    answers: str = JSON
+    status: int = 200
+    bodies: tuple[str, ...] = (JSON,)
+
+    @property
+    def name(self) -> str:
+        """``operationId``."""
+        return self.handler.__name__
+
+
+LIMIT = Parameter("limit", "how many, 1 to 1,000", "integer")
+AFTER = Parameter("after", "the `next` of the page before")
+PAGE = (LIMIT, AFTER)
+IDEMPOTENCY = Parameter(
+    "Idempotency-Key", "the same key never takes effect twice; 1 to 200 characters", place="header"
+)
+IF_MATCH = Parameter("If-Match", 'ETag, or "N" for latest version N', place="header")
+IF_NONE_MATCH = Parameter("If-None-Match", "* : only if the key does not exist", place="header")
+SUPERSEDE = Parameter("supersede", "abort the rollout that runs on the key", "boolean")

@@ -1,0 +1,195 @@
+"""
+Following a namespace: server-sent events for people and scripts, signed records for SDKs.
+
+The watcher is registered before the backlog is read, so nothing falls between; what it hears twice
+is dropped by position. ``Last-Event-ID`` (or ``after``) is a position; history that does not reach
+back to it is answered 503 ``history-incomplete`` before the stream begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import struct
+from typing import TYPE_CHECKING
+
+import orjson
+from aiohttp import web
+
+from client_sdk.image import Image
+from client_sdk.records import Beat, Position, Record
+from config_center.api.route import BYTES, EVENTS, Parameter, Route
+from config_center.problems import Problem, invalid, not_found
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from config_center.api.context import Call
+    from config_center.ledger.ledger import Ledger
+
+_NS = "/v1/namespaces/{ns}"
+_WRITE_DEADLINE = 10.0
+_MAX_RECORDS_BYTES = 16 * 1024 * 1024
+_U32 = struct.Struct(">I")
+
+
+async def watch(call: Call) -> web.StreamResponse:
+    """Changes and heartbeats as they happen."""
+    ledger = call.service.ledger(call.ns)
+    form = call.query("as") or "changes"
+    if form not in ("changes", "records"):
+        raise invalid("as is changes or records", parameter="as")
+    after = _after(call)
+    with ledger.watch() as watcher:
+        backlog = await _backlog(ledger, after)
+        response = web.StreamResponse(
+            headers={
+                "Content-Type": EVENTS,
+                "Cache-Control": "no-store",
+                "X-Accel-Buffering": "no",
+            }
+        )
+        await response.prepare(call.request)
+        render = _signed if form == "records" else _plain(call.query("prefix") or "")
+        position = ledger.state.position if after is None else after
+        await _send(response, _event("subscribed", str(position), str(ledger.state.position)))
+        for record in backlog:
+            await _send(response, render(record))
+            position = record.position
+        async for message in watcher:
+            if isinstance(message, Record):
+                if message.position <= position:
+                    continue
+                position = message.position
+            await _send(response, render(message))
+    return response
+
+
+async def get_snapshot(call: Call) -> web.Response:
+    """The whole namespace as signed: what an SDK loads."""
+    ledger = call.service.ledger(call.ns)
+    if ledger.head is None:
+        raise ledger.problem()
+    state = ledger.state
+    image = Image(ledger.head, tuple(state.entries.values()), ledger.ring, ledger.newest_beat)
+    raw = await asyncio.to_thread(image.encode)
+    return web.Response(body=raw, content_type=BYTES, headers={"ETag": f'"{state.position}"'})
+
+
+async def get_records(call: Call) -> web.Response:
+    """Signed records after a position, each with a 4-byte length before it."""
+    ledger = call.service.ledger(call.ns)
+    records = await _backlog(ledger, _after(call) or Position(0, 0))
+    parts: list[bytes] = []
+    size = 0
+    for record in records:
+        frame = record.encode()
+        size += len(frame)
+        if parts and size > _MAX_RECORDS_BYTES:
+            break
+        parts.append(_U32.pack(len(frame)) + frame)
+    more = len(parts) < len(records) or bool(
+        records and records[-1].position < ledger.state.position
+    )
+    headers = {"X-Config-More": "1"} if more else {}
+    return web.Response(body=b"".join(parts), content_type=BYTES, headers=headers)
+
+
+async def get_object(call: Call) -> web.Response:
+    """A body by its hash."""
+    sha = call.path("sha256")
+    ledger = call.service.ledger(call.ns)
+    body = await ledger.body(sha)
+    if body is None:
+        raise not_found(f"there is no object {sha[:64]!r} in {call.ns}")
+    return web.Response(body=body, content_type=BYTES)
+
+
+def _after(call: Call) -> Position | None:
+    text = call.request.headers.get("Last-Event-ID") or call.query("after")
+    if text is None:
+        return None
+    try:
+        return Position.parse(text)
+    except ValueError as error:
+        raise invalid(str(error), parameter="after") from error
+
+
+async def _backlog(ledger: Ledger, after: Position | None) -> list[Record]:
+    if after is None:
+        return []
+    records = await ledger.since(after)
+    if records is None:
+        raise Problem(
+            "history-incomplete",
+            f"this center's history of {ledger.ns} does not reach back to {after}; "
+            "load the snapshot and go on from there",
+            position=str(ledger.state.position),
+        )
+    return records
+
+
+async def _send(response: web.StreamResponse, event: bytes) -> None:
+    if event:
+        await asyncio.wait_for(response.write(event), _WRITE_DEADLINE)
+
+
+def _event(name: str, data: str, event_id: str = "") -> bytes:
+    head = f"id: {event_id}\n" if event_id else ""
+    return f"{head}event: {name}\ndata: {data}\n\n".encode()
+
+
+def _signed(message: Record | Beat) -> bytes:
+    frame = base64.b64encode(message.encode()).decode("ascii")
+    if isinstance(message, Beat):
+        return _event("heartbeat", frame)
+    return _event("record", frame, str(message.position))
+
+
+def _plain(prefix: str) -> Callable[[Record | Beat], bytes]:
+    def render(message: Record | Beat) -> bytes:
+        position = str(message.position)
+        if isinstance(message, Beat):
+            return _event("heartbeat", orjson.dumps({"position": position}).decode())
+        header = message.header
+        keys = [
+            {
+                "key": op.key,
+                "op": op.op,
+                "version": None if op.content is None else op.content.version,
+                "latest": op.latest,
+                "rollout": None if op.rollout is None else op.rollout.id,
+            }
+            for op in header.ops
+            if op.key.startswith(prefix) and not op.key.startswith("_")
+        ]
+        if prefix and not keys:
+            return b""
+        about = {
+            "position": position,
+            "type": header.type,
+            "keys": keys,
+            "author": header.author,
+            "comment": header.comment,
+            "at": header.ts,
+        }
+        return _event("change", orjson.dumps(about).decode(), position)
+
+    return render
+
+
+_RESUME = Parameter("after", "EPOCH-REVISION: everything after it first")
+
+ROUTES = (
+    Route("GET", _NS + "/watch", "read", "Follow changes", watch, answers=EVENTS,
+          parameters=(
+              _RESUME,
+              Parameter("as", "changes (default) or records: the signed bytes"),
+              Parameter("prefix", "only keys that begin so"),
+              Parameter("Last-Event-ID", "resume after this position", place="header"),
+          )),
+    Route("GET", _NS + "/snapshot", "read", "The signed whole", get_snapshot, answers=BYTES),
+    Route("GET", _NS + "/records", "read", "Signed records", get_records, answers=BYTES,
+          parameters=(_RESUME,)),
+    Route("GET", _NS + "/objects/{sha256}", "read", "A body by hash", get_object, answers=BYTES),
+)  # fmt: skip

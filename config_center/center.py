@@ -1,0 +1,156 @@
+"""
+A whole center in one object: keys, store, journal, ledgers, service, web site.
+
+``async with Center(settings) as center:`` is up when the block begins and gone when it ends, in the
+reverse order of its making, whatever failed in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import ssl
+import time
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from client_sdk.errors import SettingInvalid
+from client_sdk.private_files import read_private, write_private
+from client_sdk.signing import Verifier
+from config_center.app import make_app
+from config_center.embedded import EmbeddedStore
+from config_center.journal import Journal
+from config_center.keys import load_or_create
+from config_center.ledger.keeper import Rhythm
+from config_center.ledger.registry import Registry
+from config_center.metrics import Metrics
+from config_center.owner import OwnerLock
+from config_center.service import Service
+from config_center.store import open_store
+from config_center.store.base import Retention, StoreDown
+
+if TYPE_CHECKING:
+    from config_center.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_CLOSE_WITHIN = 3.0
+
+
+class Center:
+    """Read ``url``, ``admin_token``, ``service`` and ``registry`` once it is entered."""
+
+    def __init__(self, settings: Settings, rhythm: Rhythm | None = None) -> None:
+        self.settings = settings
+        self._rhythm = rhythm or Rhythm(beat_every=settings.beat_every)
+        self._stack = AsyncExitStack()
+        self.url = ""
+        self.admin_token = ""
+        self.store_url = ""
+        self.service: Service
+        self.registry: Registry
+
+    async def __aenter__(self) -> Center:
+        try:
+            await self._open()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def _open(self) -> None:
+        data = self.settings.data
+        await asyncio.to_thread(data.mkdir, parents=True, exist_ok=True, mode=0o700)
+        lock = await asyncio.to_thread(OwnerLock.acquire, data / "owner.lock", "center")
+        self._stack.callback(lock.release)
+        keys = await asyncio.to_thread(load_or_create, data, secrets.token_bytes)
+        self.store_url = await self._store()
+        store = open_store(self.store_url, _retention(self.settings))
+        self._stack.push_async_callback(store.close)
+        await store.open()
+        for finding in await store.check():
+            log.warning("the store: %s; %s", finding.what, finding.advice)
+            if finding.fatal:
+                raise SettingInvalid(f"{finding.what}: {finding.advice}")
+        journal = await Journal.open(data / "journal.sqlite3")
+        self._stack.push_async_callback(journal.close)
+        center = f"center-{keys.signing.kid[:8]}-{secrets.token_hex(3)}"
+        self.registry = Registry(
+            store, journal, keys.signing, Verifier(keys.trust), center, self._rhythm
+        )
+        self._stack.push_async_callback(self.registry.close)
+        await self.registry.open()
+        await self.registry.publish_trust(keys.trust)
+        self.service = Service(
+            self.registry,
+            self.settings.limits,
+            keys.kek,
+            keys.trust,
+            clock_ms=lambda: time.time_ns() // 1_000_000,
+            rng=secrets.token_bytes,
+        )
+        await self.service.open()
+        self._stack.push_async_callback(self.service.close)
+        self.admin_token = await self._admin_token()
+        self.url = await self._listen()
+
+    async def _store(self) -> str:
+        given = self.settings.redis_url
+        if given is not None:
+            return given
+        embedded = EmbeddedStore(
+            self.settings.data,
+            server_binary=self.settings.server_binary,
+            run_dir=self.settings.store_run_dir,
+        )
+        await self._stack.enter_async_context(embedded)
+        return embedded.url
+
+    async def _admin_token(self) -> str:
+        path = self.settings.data / "admin.token"
+        if await asyncio.to_thread(path.exists):
+            text = await asyncio.to_thread(read_private, path, "the admin token")
+            return text.strip()
+        try:
+            token = await self.service.ensure_admin_token()
+        except StoreDown:
+            return ""
+        if token:
+            await asyncio.to_thread(write_private, path, token + "\n", 0o600)
+        return token
+
+    async def _listen(self) -> str:
+        app = make_app(self.service, self.settings, Metrics())
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSE_WITHIN)
+        await runner.setup()
+        self._stack.push_async_callback(runner.cleanup)
+        listen = self.settings.listen
+        context = self._tls()
+        site = web.TCPSite(runner, listen.host, listen.port, ssl_context=context)
+        try:
+            await site.start()
+        except OSError as error:
+            raise SettingInvalid(
+                f"cannot listen on {listen}: {error.strerror}; give another --listen HOST:PORT"
+            ) from error
+        host, port = runner.addresses[0][:2]
+        shown = f"[{host}]" if ":" in host else host
+        return f"{'http' if context is None else 'https'}://{shown}:{port}"
+
+    def _tls(self) -> ssl.SSLContext | None:
+        if self.settings.tls_cert is None or self.settings.tls_key is None:
+            return None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.settings.tls_cert, self.settings.tls_key)
+        return context
+
+
+def _retention(settings: Settings) -> Retention:
+    keep = settings.retention
+    return Retention(keep.log_records, keep.log_seconds, keep.log_bytes, keep.id_seconds)
