@@ -1,0 +1,260 @@
+"""Verbs about keys: put, get, ls, rm, history, diff, rollback, watch."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from client_sdk.errors import ApiError
+from config_center.cli import show
+from config_center.cli.remote import Remote, connect, fail, run
+from config_center.cli.show import AsJson, Comment, Namespace
+
+_FORMATS = {".json": "json", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command(epilog="Example: config-center put prompt --text 'You are brief.' --percent 10")(
+        put
+    )
+    app.command(epilog="Example: config-center get prompt")(get)
+    app.command("ls", epilog="Example: config-center ls")(list_keys)
+    app.command("rm", epilog="Example: config-center rm old-key")(remove)
+    app.command(epilog="Example: config-center history prompt")(history)
+    app.command(epilog="Example: config-center diff prompt --from 3 --to 4")(diff)
+    app.command(epilog="Example: config-center rollback prompt")(rollback)
+    app.command(epilog="Example: config-center watch")(watch)
+
+
+def put(
+    key: Annotated[str, typer.Argument(help="Name of the key.")],
+    file: Annotated[str | None, typer.Argument(help="A file, or - for standard input.")] = None,
+    text: Annotated[str | None, typer.Option(help="The text itself.")] = None,
+    form: Annotated[
+        str | None, typer.Option("--format", help="json, yaml, toml or text; none: by the file.")
+    ] = None,
+    percent: Annotated[
+        float | None, typer.Option(help="Publish to this share of the devices first.")
+    ] = None,
+    if_version: Annotated[
+        int | None, typer.Option(help="Only if the latest version is still this one.")
+    ] = None,
+    comment: Comment = "",
+    namespace: Namespace = None,
+    json: AsJson = False,
+) -> None:
+    """Publish a value: a file, standard input, or a text."""
+    value, form = _value(file, text, form)
+    body: dict[str, Any] = {"value": value, "format": form, "comment": comment}
+    if percent is not None:
+        body["rollout"] = {"percent": percent, "unit": "device"}
+    headers = {"Idempotency-Key": str(uuid.uuid4())}
+    if if_version is not None:
+        headers["If-Match"] = f'"{if_version}"'
+    remote = connect(namespace)
+    done = run(remote.call("PUT", remote.key(key), body, headers=headers))
+    if json:
+        show.as_json(done)
+        return
+    for warning in done.get("warnings", ()):
+        typer.echo(f"warning: {warning}", err=True)
+    where = f"{done['epoch']}-{done['revision']}"
+    if done.get("rollout"):
+        typer.echo(
+            f"{key}: version {done['latest']} goes to {done['rollout']['percent']:g} % of the "
+            f"{done['rollout'].get('unit', 'device')}s at {where}; then: config-center rollout "
+            f"promote {key}"
+        )
+    else:
+        typer.echo(f"{key}: version {done['version']} at {where}")
+
+
+def _value(file: str | None, text: str | None, form: str | None) -> tuple[Any, str]:
+    if (file is None) is (text is None):
+        fail("give a file (or - for standard input), or --text VALUE")
+    if text is not None:
+        raw, form = text, form or "text"
+    elif file == "-":
+        raw, form = sys.stdin.read(), form or "text"
+    else:
+        path = Path(str(file))
+        if not path.is_file():
+            fail(f"there is no file {file}; for the text itself use --text")
+        raw, form = _text_of(path), form or _FORMATS.get(path.suffix, "text")
+    if form != "json":
+        return raw, form
+    try:
+        return orjson.loads(raw), form
+    except orjson.JSONDecodeError as error:
+        fail(f"this is not JSON: {error}")
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError:
+        fail(f"{path} is not UTF-8 text")
+
+
+def get(
+    key: Annotated[str, typer.Argument(help="Name of the key.")],
+    version: Annotated[int | None, typer.Option(help="This version.")] = None,
+    unit: Annotated[str | None, typer.Option(help="What this device gets, and why.")] = None,
+    namespace: Namespace = None,
+    json: AsJson = False,
+) -> None:
+    """Print a value; with --json everything about it."""
+    remote = connect(namespace)
+    query = {"version": version, "unit": unit}
+    found = run(remote.call("GET", remote.key(key), query=query))
+    if json or unit is not None:
+        show.as_json(found)
+    else:
+        show.value(found.get("text") or found["value"])
+
+
+def list_keys(
+    prefix: Annotated[str | None, typer.Argument(help="Only keys that begin so.")] = None,
+    namespace: Namespace = None,
+    json: AsJson = False,
+) -> None:
+    """List keys with version, format, size and rollout."""
+    remote = connect(namespace)
+    items = run(_all(remote, remote.ns("keys"), {"prefix": prefix}))
+    if json:
+        show.as_json(items)
+        return
+    show.table(
+        ("KEY", "VERSION", "LATEST", "FORMAT", "SIZE", "ROLLOUT"),
+        [
+            (
+                item["key"],
+                item["version"],
+                item["latest"],
+                item.get("format"),
+                item.get("size"),
+                show.rollout(item.get("rollout")),
+            )
+            for item in items
+        ],
+    )
+
+
+async def _all(remote: Remote, path: str, query: dict[str, Any]) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = []
+    after = None
+    while True:
+        page = await remote.call("GET", path, query={**query, "limit": 1000, "after": after})
+        items += page["items"]
+        after = page.get("next")
+        if after is None:
+            return items
+
+
+def remove(
+    key: Annotated[str, typer.Argument(help="Name of the key.")],
+    comment: Comment = "",
+    namespace: Namespace = None,
+) -> None:
+    """Remove a key; a rollback brings it back."""
+    remote = connect(namespace)
+    run(remote.call("DELETE", remote.key(key), query={"comment": comment or None}))
+    typer.echo(f"{key}: removed; config-center rollback {key} brings it back")
+
+
+def history(
+    key: Annotated[str, typer.Argument(help="Name of the key.")],
+    namespace: Namespace = None,
+    json: AsJson = False,
+) -> None:
+    """Every version of a key."""
+    remote = connect(namespace)
+    items = run(_all(remote, remote.key(key, "versions"), {}))
+    if json:
+        show.as_json(items)
+        return
+    show.table(
+        ("VERSION", "WHEN", "WHO", "SIZE", "COMMENT"),
+        [
+            (i["version"], i["published_at"], i["author"], i["size"], i["comment"] or "")
+            for i in items
+        ],
+    )
+
+
+def diff(
+    key: Annotated[str, typer.Argument(help="Name of the key.")],
+    before: Annotated[int | None, typer.Option("--from", help="Older version.")] = None,
+    after: Annotated[int | None, typer.Option("--to", help="Newer version.")] = None,
+    namespace: Namespace = None,
+    json: AsJson = False,
+) -> None:
+    """What differs between two versions; secrets are masked."""
+    remote = connect(namespace)
+    query = {"from": before, "to": after, "format": "structural" if json else "unified"}
+    found = run(remote.call("GET", remote.key(key, "diff"), query=query))
+    if json:
+        show.as_json(found)
+    else:
+        typer.echo(found.get("diff", found) if isinstance(found, dict) else found)
+
+
+def rollback(
+    key: Annotated[str, typer.Argument(help="Name of the key.")],
+    to: Annotated[int | None, typer.Option(help="Version to go back to; none: before.")] = None,
+    comment: Comment = "",
+    namespace: Namespace = None,
+) -> None:
+    """
+    Go back: abort the canary that runs on the key, else publish the version before again.
+    """
+    remote = connect(namespace)
+    typer.echo(run(_rollback(remote, key, to, comment)))
+
+
+async def _rollback(remote: Remote, key: str, to: int | None, comment: str) -> str:
+    running = None
+    if to is None:
+        try:
+            running = (await remote.call("GET", remote.key(key))).get("rollout")
+        except ApiError as error:
+            if error.status != 404:
+                raise
+    if running:
+        path = remote.ns("rollouts", running["id"], "abort")
+        await remote.call("POST", path, {"comment": comment})
+        return f"{key}: the canary {running['id']} was aborted; everybody has the stable version"
+    body = {"to": to, "comment": comment} if to is not None else {"comment": comment}
+    done = await remote.call("POST", remote.key(key, "rollback"), body)
+    return (
+        f"{key}: version {done['latest']} holds the content of version {done['rollback_of']} again"
+    )
+
+
+def watch(
+    prefix: Annotated[str | None, typer.Argument(help="Only keys that begin so.")] = None,
+    namespace: Namespace = None,
+    json: AsJson = False,
+) -> None:
+    """Print changes as they happen, until Ctrl-C."""
+    remote = connect(namespace)
+    run(_watch(remote, prefix, json))
+
+
+async def _watch(remote: Remote, prefix: str | None, json: bool) -> None:
+    query = {"prefix": prefix} if prefix else {}
+    async for name, data in remote.events(remote.ns("watch"), query):
+        if name != "change":
+            continue
+        if json:
+            typer.echo(data)
+            continue
+        about = orjson.loads(data)
+        keys = ", ".join(f"{k['key']} ({k['op']})" for k in about["keys"]) or about["type"]
+        typer.echo(f"{about['position']}  {about['author']}  {keys}  {about['comment']}".rstrip())

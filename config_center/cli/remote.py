@@ -1,0 +1,141 @@
+"""
+The command line's way to a center: finds URL and token, turns problems into one sentence.
+
+On the machine of the center nothing has to be set: for a loopback URL the admin token is read from
+``data/admin.token`` below the working directory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import quote
+
+import aiohttp
+import orjson
+import typer
+
+from client_sdk.errors import ApiError, ConfigError, SettingInvalid
+from client_sdk.settings import ClientSettings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Coroutine, Mapping
+
+_TIMEOUT = aiohttp.ClientTimeout(total=30)
+_STREAM_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=60)
+_TOKEN_FILE = Path("data", "admin.token")
+
+
+class Remote:
+    """One conversation with a center. Raises ApiError, SettingInvalid or ConfigError."""
+
+    def __init__(self, settings: ClientSettings, namespace: str | None = None) -> None:
+        http = [address for address in settings.urls if address.over_http]
+        if not http:
+            raise SettingInvalid(
+                "the command line speaks HTTP: set CONFIG_CENTER_URL to a center's http address"
+            )
+        self.url = http[0].url.rstrip("/")
+        self.namespace = namespace or settings.namespace
+        token = settings.token
+        if token is None and http[0].loopback and _TOKEN_FILE.is_file():
+            token = _TOKEN_FILE.read_text("utf-8").strip()
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def ns(self, *parts: str) -> str:
+        """A path in the namespace."""
+        return "/".join(("/v1/namespaces", self.namespace, *(quote(p, safe="") for p in parts)))
+
+    def key(self, key: str, *parts: str) -> str:
+        """A path of a key."""
+        return self.ns("keys", key, *parts)
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        json: Any = None,
+        *,
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """The JSON answer of one request."""
+        data = None if json is None else orjson.dumps(json)
+        sent = {"Content-Type": "application/json", **self._headers, **(headers or {})}
+        params = {k: str(v) for k, v in (query or {}).items() if v is not None}
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=_TIMEOUT) as session,
+                session.request(
+                    method, self.url + path, data=data, headers=sent, params=params
+                ) as response,
+            ):
+                return await _read(response)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            reason = str(error) or type(error).__name__
+            raise ConfigError(
+                f"the center at {self.url} cannot be reached ({reason}); is it running? "
+                "CONFIG_CENTER_URL says where to look"
+            ) from error
+
+    async def events(self, path: str, query: Mapping[str, str]) -> AsyncIterator[tuple[str, str]]:
+        """(event, data) of a server-sent stream, until it ends."""
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=_STREAM_TIMEOUT) as session,
+                session.get(self.url + path, headers=self._headers, params=query) as response,
+            ):
+                if response.status != 200:
+                    await _read(response)
+                name = ""
+                async for raw in response.content:
+                    line = raw.decode("utf-8").rstrip("\n")
+                    if line.startswith("event: "):
+                        name = line.removeprefix("event: ")
+                    elif line.startswith("data: "):
+                        yield name, line.removeprefix("data: ")
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise ConfigError(f"the stream of {self.url} broke: {error}") from error
+
+
+async def _read(response: aiohttp.ClientResponse) -> Any:
+    raw = await response.read()
+    if "json" not in response.content_type:
+        if response.status >= 400:
+            raise ApiError(response.status, "unknown", f"{response.url} is no center", {})
+        return raw.decode("utf-8")
+    plain = orjson.loads(raw) if raw else {}
+    if response.status >= 400:
+        name = str(plain.get("type", "")).rpartition(":")[2]
+        raise ApiError(response.status, name, plain.get("detail", "refused"), plain)
+    return plain
+
+
+def connect(namespace: str | None = None) -> Remote:
+    """The center that the environment names. Exits with status 1 and a sentence."""
+    try:
+        return Remote(ClientSettings.from_environment(), namespace)
+    except ConfigError as error:
+        fail(error)
+
+
+def run(work: Coroutine[Any, Any, Any]) -> Any:
+    """Carry out one verb. Exits with status 1 and a sentence."""
+    try:
+        return asyncio.run(work)
+    except ApiError as error:
+        fail(error.detail, error.members)
+    except ConfigError as error:
+        fail(error)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def fail(reason: object, members: Mapping[str, Any] | None = None) -> NoReturn:
+    """One sentence on stderr, each error of a list below it, status 1."""
+    print(f"error: {reason}", file=sys.stderr)
+    for found in (members or {}).get("errors", ()):
+        print(f"  {found.get('path') or '/'}: {found.get('message')}", file=sys.stderr)
+    raise typer.Exit(1)

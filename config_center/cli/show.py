@@ -1,0 +1,49 @@
+"""How the command line prints: JSON when asked for it, a table or a few words otherwise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Namespace = Annotated[
+    str | None, typer.Option("--namespace", "-n", help="Namespace; none: CONFIG_CENTER_NAMESPACE.")
+]
+Comment = Annotated[str, typer.Option("--comment", "-c", help="Why.")]
+
+
+def as_json(plain: Any) -> None:
+    """JSON on stdout."""
+    typer.echo(orjson.dumps(plain, option=orjson.OPT_INDENT_2).decode("utf-8"))
+
+
+def value(plain: Any) -> None:
+    """A value: a text as it is, anything else as JSON."""
+    if isinstance(plain, str):
+        typer.echo(plain)
+    else:
+        as_json(plain)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A plain table."""
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        shown.add_column(column, overflow="fold")
+    for row in rows:
+        shown.add_row(*("-" if cell is None else str(cell) for cell in row))
+    Console(soft_wrap=True).print(shown)
+
+
+def rollout(about: dict[str, Any] | None) -> str:
+    """A rollout in a few words."""
+    if not about:
+        return "-"
+    return f"{about['percent']:g} % {about['state']}"

@@ -1,0 +1,218 @@
+"""
+``config-center up``: a whole fleet on one machine, to see with one's own eyes.
+
+The center runs in this process on its private store; a device gateway, a stub of an LLM's endpoint
+and a few simulated devices run in processes of their own, as they would elsewhere. Samples are
+published only into an empty namespace. Ctrl-C ends all in the reverse order; ``rm -r data`` undoes
+it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from client_sdk.errors import ConfigError
+from client_sdk.private_files import read_private, write_private
+from client_sdk.records import Beat
+from config_center.access import Actor
+from config_center.cli.children import Child
+from config_center.cli.ports import require_free
+from config_center.cli.remote import fail
+from config_center.cli.server import load
+from config_center.settings import Listen, parse_listen
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from config_center.center import Center
+    from config_center.service import Service
+
+_NS = "default"
+_GATEWAY = "gateway-1"
+_DEVICES = 20
+_START_WITHIN = 30.0
+_ACTOR = Actor("up", "admin")
+_KINDS = ("llm", "prompt", "greeting", "gateway")
+
+
+def up(
+    center: Annotated[str, typer.Option(help="HOST:PORT of the center.")] = "127.0.0.1:8848",
+    gateway: Annotated[str, typer.Option(help="HOST:PORT for devices.")] = "127.0.0.1:8000",
+    data: Annotated[Path, typer.Option(help="Everything that is kept.")] = Path("data"),
+    devices: Annotated[int, typer.Option(min=0, max=500, help="Simulated devices.")] = _DEVICES,
+) -> None:
+    """Run center, gateway and simulated devices on this machine."""
+    settings = load({"listen": center, "data": data}).settings
+    try:
+        listen = parse_listen(gateway)
+        require_free(settings.listen, "CENTER")
+        require_free(listen, "GATEWAY")
+    except (ConfigError, ValueError) as error:
+        fail(error)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    try:
+        asyncio.run(_Up(settings, listen, devices).run())
+    except ConfigError as error:
+        fail(error)
+
+
+class _Up:
+    def __init__(self, settings: Any, gateway: Listen, devices: int) -> None:
+        self._settings = settings
+        self._gateway = gateway
+        self._devices = devices
+        self._data: Path = settings.data
+
+    async def run(self) -> None:
+        from config_center.center import Center
+
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        async with AsyncExitStack() as stack:
+            center = await stack.enter_async_context(Center(self._settings))
+            llm = await self._start_llm(stack)
+            if not center.service.keys(_NS, "", 1, None)["items"]:
+                await publish_samples(center.service, llm)
+            ota = await self._start_gateway(stack, center)
+            if self._devices:
+                await self._start_devices(stack, ota)
+            self._say(center, ota)
+            await self._events(center, stop)
+            typer.echo("ending ...")
+
+    async def _start_llm(self, stack: AsyncExitStack) -> str:
+        kept = self._data / "stub-llm.address"
+        address = kept.read_text("utf-8").strip() if kept.is_file() else "127.0.0.1:0"
+        child = await self._child(stack, "stub-llm")
+        await child.start(
+            "device_gateway", "stub-llm", "--listen", address, environment=self._environment({})
+        )
+        url = await child.line("http", _START_WITHIN)
+        kept.write_text(url.removeprefix("http://").partition("/")[0] + "\n", "utf-8")
+        return url
+
+    async def _start_gateway(self, stack: AsyncExitStack, center: Center) -> str:
+        home = self._data / "gateways" / _GATEWAY
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        token = home / "token"
+        await instance_token(center.service, _GATEWAY, token)
+        child = await self._child(stack, _GATEWAY)
+        environment = self._environment(
+            {
+                "CONFIG_CENTER_TOKEN_FILE": str(token),
+                "CONFIG_CENTER_SECRET_KEY_FILE": str(self._data / "secrets.key"),
+                "CONFIG_CENTER_STATE": str(home / "state"),
+                "DEVICE_GATEWAY_DATA": str(home),
+            }
+        )
+        await child.start(
+            "device_gateway",
+            "run",
+            *("--center", center.url, "--namespace", _NS, "--instance", _GATEWAY),
+            *("--listen", str(self._gateway), "--admin-listen", "127.0.0.1:0"),
+            environment=environment,
+        )
+        line = await child.line("devices", _START_WITHIN)
+        return line.removeprefix("devices").strip()
+
+    async def _start_devices(self, stack: AsyncExitStack, ota: str) -> None:
+        child = await self._child(stack, "devices")
+        await child.start(
+            "device_gateway",
+            "simulate",
+            ota,
+            *("--devices", str(self._devices), "--seconds", "1000000"),
+            environment=self._environment({}),
+        )
+
+    async def _child(self, stack: AsyncExitStack, name: str) -> Child:
+        logs = self._data / "logs"
+        logs.mkdir(exist_ok=True)
+        child = Child(name, logs / f"{name}.log", typer.echo)
+        stack.push_async_callback(child.stop)
+        return child
+
+    def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
+        ours = ("CONFIG_CENTER_", "DEVICE_GATEWAY_")
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}  # noqa: TID251  #
+        children get this process's environment without our settings return {**kept,
+        "PYTHONUNBUFFERED": "1", **more}
+
+    def _say(self, center: Center, ota: str) -> None:
+        typer.echo(f"page     {center.url}/#token={center.admin_token}          (also in "
+                   f"{self._data / 'admin.token'})")  # fmt: skip
+        typer.echo(f"devices  {ota}            a real ESP32: make run GATEWAY=0.0.0.0:8000, then "
+                   "docs/devices.md")  # fmt: skip
+        program = ".venv/bin/config-center"
+        typer.echo(f"try      {program} put prompt --text 'You are a pirate.' --percent 10")
+        typer.echo(f"         {program} rollout promote prompt      {program} rollback prompt")
+
+    async def _events(self, center: Center, stop: asyncio.Event) -> None:
+        watcher = center.registry.get(_NS).watch()
+        stopping = asyncio.create_task(stop.wait())
+        with watcher:
+            while not stop.is_set():
+                following = asyncio.ensure_future(anext(watcher))
+                done, _ = await asyncio.wait(
+                    (following, stopping), return_when=asyncio.FIRST_COMPLETED
+                )
+                if following not in done:
+                    following.cancel()
+                    break
+                message = following.result()
+                if not isinstance(message, Beat):
+                    keys = ", ".join(f"{op.key} ({op.op})" for op in message.header.ops)
+                    typer.echo(f"{message.position}  {message.header.author}  {keys}")
+        stopping.cancel()
+
+
+async def publish_samples(service: Service, llm: str) -> None:
+    """What an empty namespace is given, and a canary under way on the greeting."""
+    from config_center.publishing import Put
+
+    for kind in _KINDS:
+        await service.set_schema(_NS, kind, {"kind": kind}, _ACTOR)
+    values: dict[str, Any] = {
+        "llm": {"type": "openai", "base_url": llm, "api_key": "sk-sample", "model": "stub"},
+        "gateway": {"devices": {"admit": "all"}},
+    }
+    for key, value in values.items():
+        await service.put(_NS, key, Put(value=value, comment="sample"), _ACTOR)
+    texts = {"prompt": "You are a helpful assistant.", "greeting": "Hello!"}
+    for key, text in texts.items():
+        await service.put(_NS, key, Put(value=text, text=text, format="text", comment="sample"),
+                          _ACTOR)  # fmt: skip
+    greeting = "Hello, and welcome to the canary!"
+    await service.put(
+        _NS,
+        "greeting",
+        Put(
+            value=greeting,
+            text=greeting,
+            format="text",
+            comment="sample canary",
+            rollout={"percent": 10, "unit": "device"},
+        ),
+        _ACTOR,
+    )
+
+
+async def instance_token(service: Service, instance: str, path: Path) -> None:
+    """Make sure that ``path`` holds a token of this instance that the center knows."""
+    if await asyncio.to_thread(path.is_file):
+        token = (await asyncio.to_thread(read_private, path, "the token")).strip()
+        if service.knows_token(token):
+            return
+    body = {"name": instance, "role": "instance", "instance": instance}
+    made = await service.create_token(body, _ACTOR)
+    await asyncio.to_thread(write_private, path, made["token"] + "\n", 0o600)
