@@ -115,7 +115,7 @@ class Center:
     async def _admin_token(self) -> str:
         path = self.settings.data / "admin.token"
         if await asyncio.to_thread(path.exists):
-            text = await asyncio.to_thread(read_private, path, "the admin token")
+            text: str = await asyncio.to_thread(read_private, path, "the admin token")
             return text.strip()
         try:
             token = await self.service.ensure_admin_token()

@@ -254,6 +254,12 @@ def explain(loaded: Loaded) -> list[Row]:
     ]
 
 
+def environment_without_ours() -> dict[str, str]:
+    """This process's environment without any setting of this project, for programs it starts."""
+    ours = ("CONFIG_CENTER_", "DEVICE_GATEWAY_", "CONFIG_AGENT_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+
+
 def environment_lines() -> list[str]:
     """Every variable with its default, commented out: what ``config env`` prints."""
     rows = explain(Loaded(_DEFAULTS, {}))

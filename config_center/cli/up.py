@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -27,7 +26,7 @@ from config_center.cli.children import Child
 from config_center.cli.ports import require_free
 from config_center.cli.remote import fail
 from config_center.cli.server import load
-from config_center.settings import Listen, parse_listen
+from config_center.settings import Listen, environment_without_ours, parse_listen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -143,10 +142,7 @@ class _Up:
         return child
 
     def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
-        ours = ("CONFIG_CENTER_", "DEVICE_GATEWAY_")
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}  # noqa: TID251  #
-        children get this process's environment without our settings return {**kept,
-        "PYTHONUNBUFFERED": "1", **more}
+        return {**environment_without_ours(), "PYTHONUNBUFFERED": "1", **more}
 
     def _say(self, center: Center, ota: str) -> None:
         typer.echo(f"page     {center.url}/#token={center.admin_token}          (also in "

@@ -237,7 +237,8 @@ class RedisStore(Store):
                 await self._drop_writer()
                 raise StoreDown(_reason(error)) from error
             try:
-                return await script.run(self._writes, keys, args)
+                reply: list[bytes] = await script.run(self._writes, keys, args)
+                return reply
             except (ConnectionError, TimeoutError) as error:
                 await self._drop_writer()
                 raise OutcomeUnknown(f"the store did not answer: {_reason(error)}") from error
