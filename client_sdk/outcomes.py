@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 STABLE = "stable"
@@ -40,7 +40,7 @@ class Resolution(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A version that serves now, in one arm. ``version`` is ``None`` when the arm removes the key."""
+    """A version that serves now, in one arm; ``None`` when the arm removes the key."""
 
     key: str
     version: int | None
@@ -72,7 +72,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class KeyChange:
-    """A key whose value for this instance changed. Values are :data:`MISSING` where there is none."""
+    """A key whose value for this instance changed; :data:`MISSING` where there is none."""
 
     key: str
     previous: Any
@@ -83,7 +83,7 @@ class KeyChange:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one step of the served state did. ``held`` is true when what is held changed: persist it."""
+    """What one step did. ``held``: what is held back changed, and should be persisted."""
 
     applied: tuple[Applied, ...] = ()
     refused: tuple[Refusal, ...] = ()
@@ -99,4 +99,4 @@ class Measured:
     name: str
     ok: bool
     seconds: float
-    arms: tuple[tuple[str, str], ...] = field(default=())
+    arms: tuple[tuple[str, str], ...] = ()

@@ -1,14 +1,32 @@
 """
 What is served now: the read side, and the live modules behind it.
 
-The signatures of this file are agreed; the driver (client.py) is written against them.
+Reading never awaits and never locks: ``get``, ``unit`` and ``turn`` take one reference and work on
+an immutable :class:`Served`. Writing is one step at a time, on the loop: read the new values, build
+and prove what is new, then store one reference. What fails is held back with all that came with it
+(holding.py), and the older entries serve on with the same old objects. A step that is cancelled at
+any await leaves the old :class:`Served` whole and closes exactly what it built.
+
+A value serves only together with its module: where a module is declared, settings that cannot be
+built are not served as a plain value either.
+
+An instance is closed when no :class:`Served` that holds it is current or still has a reader.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from typing import TYPE_CHECKING, Any
 
+from client_sdk import drafts, holding
+from client_sdk.drafts import Draft, Entries, Reading
+from client_sdk.errors import ClientClosed, NotReady, UsageError
+from client_sdk.holding import Holding, Trial
+from client_sdk.modules.builder import StepFailed
+from client_sdk.modules.doing import in_thread
 from client_sdk.modules.spec import Deadlines, ModuleSpec
+from client_sdk.modules.workshop import Workshop
 from client_sdk.outcomes import (
     MISSING,
     Applied,
@@ -18,12 +36,20 @@ from client_sdk.outcomes import (
     Refusal,
     Resolution,
 )
+from client_sdk.records import START
+from client_sdk.served import Offer, Served
+from client_sdk.state import NamespaceState
+from client_sdk.values import freeze
+from client_sdk.views import Turn, Unit, View
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from client_sdk.drafts import Slot
+    from client_sdk.modules.instance import Instance
+    from client_sdk.modules.workshop import Order
     from client_sdk.records import Position
-    from client_sdk.state import Entry, NamespaceState
+    from client_sdk.state import Entry
 
 __all__ = [
     "MISSING",
@@ -31,19 +57,57 @@ __all__ = [
     "Deadlines",
     "KeyChange",
     "Measured",
+    "ModuleHandle",
     "ModuleSpec",
     "Outcome",
     "Refusal",
     "Resolution",
     "Serving",
+    "Turn",
+    "Unit",
+    "View",
 ]
+
+_READ_ON_LOOP = 64 * 1024  # bytes; decoding and freezing them takes about a millisecond
+_log = logging.getLogger(__name__)
+
+
+class ModuleHandle:
+    """What ``declare`` gives: how a module is. The object itself is taken from a turn's view."""
+
+    __slots__ = ("_serving", "key")
+
+    def __init__(self, serving: Serving, key: str) -> None:
+        self._serving = serving
+        self.key = key
+
+    @property
+    def ready(self) -> bool:
+        """True when an object of it, built and proven, serves."""
+        return self.key in self._serving.current.offer.modules
+
+    @property
+    def version(self) -> int | None:
+        """The version that serves this instance itself; ``None`` for a default, or none."""
+        return self._serving.current.version(self.key) if self.ready else None
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """Why a newer version does not serve, while that is so."""
+        found = (one for one in self._serving.refused() if one.key == self.key)
+        return next(found, None)
 
 
 class Serving:
-    """What is served now. Reading (``get``, ``unit``, ``turn``) is for any thread, the rest for the loop's."""
+    """
+    What is served now.
 
-    on_measured: Callable[[Measured], None]  # set by the driver: what units report
-    on_outcome: Callable[[Outcome], None]  # set by the driver: what declare() and retry() led to
+    ``get``, ``unit``, ``turn`` and what they give are for any thread, all else for the loop.
+    ``open_sealed(key, value)`` opens sealed fields or raises SealedValue. ``on_measured`` and
+    ``on_outcome`` are set by the driver: what units report, and what ``declare`` led to.
+    """
+
+    current: Served
 
     def __init__(
         self,
@@ -52,38 +116,363 @@ class Serving:
         labels: Mapping[str, Any],
         defaults: Mapping[str, Any],
         open_sealed: Callable[[str, Any], Any],
-    ) -> None: ...
+    ) -> None:
+        self.on_measured: Callable[[Measured], None] = lambda _: None
+        self.on_outcome: Callable[[Outcome], None] = lambda _: None
+        self._instance = instance
+        self._labels = labels
+        self._workshop = Workshop(open_sealed)
+        self._specs: dict[str, ModuleSpec] = {}
+        self._target = NamespaceState.empty()
+        self._holding = Holding()
+        self._lock = asyncio.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._retired: set[Served] = set()
+        self._drained_all = asyncio.Event()
+        self._moved: asyncio.Future[None] | None = None
+        self._wake: set[str] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+        self.current = _nothing(freeze(dict(defaults)))
+
+    # --- reading: any thread ---------------------------------------------------------------------
 
     @property
-    def position(self) -> Position: ...
+    def position(self) -> Position:
+        """The position of what serves."""
+        return self.current.offer.position
 
-    def get(self, key: str, default: Any = MISSING) -> Any: ...
+    def get(self, key: str, default: Any = MISSING) -> Any:
+        """
+        The value this instance itself gets, deeply read-only.
 
-    def unit(self, id: str, /, **attributes: Any) -> Any: ...
+        Raises UnknownKey (a KeyError) with the nearest names, or NotReady for a module that was
+        refused with nothing older to serve; with a ``default`` neither.
+        """
+        try:
+            return self.current.values[key]
+        except KeyError:
+            served = self.current
+            return served.missing(key, served.values, default)
 
-    def turn(self, unit: Any = None) -> Any: ...
+    def unit(self, id: str, /, **attributes: Any) -> Unit:
+        """A light handle of one device, always current. Attributes are what rules look at."""
+        return Unit(self, id, attributes)
 
-    def declare(self, spec: ModuleSpec) -> Any: ...
+    def turn(self, unit: Unit | None = None) -> Turn:
+        """A turn of ``unit``, or of this instance itself: enter it for a consistent view."""
+        return Turn(self, unit)
 
-    async def ready(self, timeout: float | None = None) -> None: ...
+    def held(self) -> Mapping[str, Entry]:
+        """The older entries that serve because the newer failed; blank ones serve nothing."""
+        return self._holding.older
 
-    def restore(
+    def held_groups(self) -> tuple[frozenset[str], ...]:
+        """Which held keys are released together."""
+        return tuple(group.keys for group in self._holding.groups)
+
+    def refused(self) -> tuple[Refusal, ...]:
+        """What does not serve here, and why, at this moment."""
+        held = [one for group in self._holding.groups for one in group.refusals()]
+        dead = [one for one in self.current.offer.refused.values() if one.version is None]
+        return (*held, *dead)
+
+    # --- pins: any thread ------------------------------------------------------------------------
+
+    def enter(self, token: object) -> Served:
+        """Pin what serves now under ``token``: see served.py. Raises ClientClosed."""
+        while True:
+            served = self.current
+            served.open.add(token)
+            if not served.sealed:
+                return served
+            self.leave(served, token)
+            self._check_open()
+
+    def leave(self, served: Served, token: object) -> None:
+        """Take a pin out; the last one out of what was retired says so to the loop."""
+        served.open.discard(token)
+        if served.sealed and not served.open and self._loop is not None:
+            try:
+                self._loop.call_soon_threadsafe(self._drained, served)
+            except RuntimeError:
+                pass  # the loop is closed, and with it all that could be let go
+
+    # --- writing: the loop -----------------------------------------------------------------------
+
+    def declare(self, spec: ModuleSpec) -> ModuleHandle:
+        """
+        Declare a module; it is built in the background once there are settings. Raises UsageError.
+
+        Modules declared in one go (without an await between) are tried in one go.
+        """
+        self._check_open()
+        if spec.key in self._specs:
+            raise UsageError(f"module {spec.key} is declared already")
+        self._specs[spec.key] = spec
+        self._wake.add(spec.key)
+        self._reconcile_soon()
+        return ModuleHandle(self, spec.key)
+
+    async def ready(self, timeout: float = 30.0) -> None:
+        """
+        Wait until every declared module is built and proven.
+
+        Raises NotReady with step and reason per module: at once when it is known that waiting does
+        not help, else after ``timeout`` seconds.
+        """
+        for group in self._holding.groups:
+            if group.asleep:
+                self._wake.update(group.keys)
+        self._reconcile_soon()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout
+        while problems := self._problems():
+            idle = not self._wake and not self._lock.locked()
+            left = end - loop.time()
+            if (idle and self._target.position != START) or left <= 0:
+                raise NotReady(problems)
+            if self._moved is None or self._moved.done():
+                self._moved = loop.create_future()
+            await asyncio.wait({self._moved}, timeout=left)
+
+    async def restore(
         self,
         state: NamespaceState,
         held: Mapping[str, Entry],
         groups: Iterable[Iterable[str]] | None = None,
-    ) -> Outcome: ...
+    ) -> Outcome:
+        """
+        Begin with what an earlier process had: its newest state and what it held back.
+
+        Without ``groups`` all held keys are one group.
+        """
+        async with self._lock:
+            restored = Holding.restored(held, [held] if groups is None else groups)
+            return await self._step(state, Trial(restored), (*state.entries, *held))
 
     async def advance(
         self, target: NamespaceState, changed: frozenset[str] | None = None
-    ) -> Outcome: ...
+    ) -> Outcome:
+        """
+        Serve ``target``, whose difference to the target before is ``changed`` (``None``: find out).
 
-    async def retry(self) -> Outcome: ...
+        Never raises for what a change holds: the outcome says what is applied and what is refused.
+        Raises ClientClosed.
+        """
+        async with self._lock:
+            names = self._difference(target) if changed is None else changed
+            names = frozenset(key for key in names if not key.startswith("_"))
+            first = self._target.position == START
+            before = self.current.offer.entry
+            trial = holding.begin(self._holding, names, before, first=first)
+            return await self._step(target, trial, names)
 
-    def held(self) -> Mapping[str, Entry]: ...
+    async def retry(self) -> Outcome:
+        """Try again, now, all that is held back and every module that failed."""
+        async with self._lock:
+            self._workshop.forget_failures()
+            trial = holding.wake_all(self._holding)
+            return await self._step(self._target, trial, ())
 
-    def held_groups(self) -> tuple[frozenset[str], ...]: ...
+    async def close(self, deadline: float = 10.0) -> None:
+        """
+        Begin no more turns, wait for the open ones, close every module.
 
-    def refused(self) -> tuple[Refusal, ...]: ...
+        After ``deadline`` seconds modules are closed under turns that are still open (a log line
+        says how many), because the process wants to end.
+        """
+        loop = self._loop = asyncio.get_running_loop()
+        end = loop.time() + deadline
+        if not self._closed:
+            self._closed = True
+            self._retire(self.current)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._retired:
+            drained = loop.create_task(self._drained_all.wait())
+            await asyncio.wait({drained}, timeout=deadline)
+            drained.cancel()
+        if self._retired:
+            turns = sum(len(served.open) for served in self._retired)
+            _log.warning("modules are closed while %d turns are still open", turns)
+            self._retired.clear()
+        await self._workshop.close(max(end - loop.time(), min(1.0, deadline)))
+        self._moved_on()
 
-    async def close(self, deadline: float = 10.0) -> None: ...
+    # --- one step --------------------------------------------------------------------------------
+
+    async def _step(self, target: NamespaceState, trial: Trial, keys: Iterable[str]) -> Outcome:
+        """Serve what can be served of ``target``; ``keys`` may differ, beside those held."""
+        self._check_open()
+        self._loop = asyncio.get_running_loop()
+        candidates = {*keys, *self._holding.older}
+        try:
+            while True:
+                candidates.update(trial.holding.older)
+                entries = Entries.of(target, trial.holding)
+                tried = await self._tried(entries, candidates)
+                self._check_open()
+                if not tried.failures:
+                    return self._swap(target, trial.holding, tried)
+                trial = trial.after(tried.failures, entries.get)
+        finally:
+            self._workshop.release()
+            self._sweep()
+            self._moved_on()
+
+    async def _tried(self, entries: Entries, candidates: Iterable[str]) -> _Tried:
+        before = self.current
+        touched = entries.differing(before, candidates)
+        if drafts.weight(touched.values()) > _READ_ON_LOOP:
+            reading: Reading = await in_thread(lambda: drafts.read(touched))
+        else:
+            reading = drafts.read(touched)
+        rolling = drafts.rolling_after(before.offer, reading)
+        mine = (one for one in rolling.values() if one.rollout.unit == "instance")
+        own = {one.rollout.id: one.decide(self._instance, self._labels) for one in mine}
+        draft = Draft(entries, before.offer, reading, rolling, own, dict(self._specs))
+        tried = _Tried(touched, draft, list(reading.failures))
+        if not tried.failures:
+            await self._fill(tried)
+        return tried
+
+    async def _fill(self, tried: _Tried) -> None:
+        """Get every instance of the draft: new ones are built and proven, all at once."""
+        serving = self.current.offer.modules
+
+        async def fill(slot: Slot, order: Order) -> None:
+            previous = serving.get(slot[0])
+            try:
+                tried.made[slot] = await self._workshop.get(order, previous and previous.live)
+            except StepFailed as failed:
+                refusal = tried.draft.refusal(slot, failed.step, failed.reason)
+                _log.warning("module %s is refused: %s", slot[0], refusal)
+                if order.content is None:
+                    tried.dead[slot] = refusal
+                else:
+                    tried.failures.append(refusal)
+
+        orders = tried.draft.orders()
+        await asyncio.gather(*(fill(slot, order) for slot, order in orders.items()))
+
+    def _swap(self, target: NamespaceState, held: Holding, tried: _Tried) -> Outcome:
+        known = self._holding.groups
+        fresh = [group for group in held.groups if not any(group is one for one in known)]
+        refusals = [one for group in held.groups for one in group.refusals()]
+        dead = {key: refusal for (key, name), refusal in tried.dead.items() if name is None}
+        tried.draft.without(dead)
+        nothing = {one.key: one for one in refusals if one.key not in tried.draft.values} | dead
+        before, after = self.current, Served(tried.draft.finish(tried.made, nothing))
+        outcome = Outcome(
+            applied=drafts.applied(before, tried.touched),
+            refused=(*(one for g in fresh for one in g.refusals()), *tried.dead.values()),
+            changes=drafts.changes(before, after, tried.touched),
+            held=held != self._holding,
+        )
+        self._target, self._holding = target, held
+        self.current = after
+        self._retire(before)
+        return outcome
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClientClosed("the client was closed; connect anew")
+
+    def _retire(self, served: Served) -> None:
+        self._retired.add(served)
+        served.sealed = True  # before the look at its readers: see served.py
+        if not served.open:
+            self._drained(served)
+
+    def _drained(self, served: Served) -> None:
+        self._retired.discard(served)
+        if not self._retired:
+            self._drained_all.set()
+        self._sweep()
+
+    def _sweep(self) -> None:
+        used: set[Instance] = set() if self._closed else self.current.instances()
+        for served in self._retired:
+            used |= served.instances()
+        self._workshop.sweep(used)
+
+    # --- in the background -----------------------------------------------------------------------
+
+    def _reconcile_soon(self) -> None:
+        """Begin to build what was declared; without a loop yet, the first step will."""
+        if not self._wake or (self._task is not None and not self._task.done()):
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        self._task = loop.create_task(self._reconcile())
+
+    async def _reconcile(self) -> None:
+        while self._wake:
+            await asyncio.sleep(0)  # modules declared in one go are tried in one go
+            async with self._lock:
+                keys, self._wake = self._wake, set()
+                trial = holding.wake(self._holding, keys)
+                try:
+                    outcome = await self._step(self._target, trial, ())
+                except Exception:  # a boundary: nobody awaits this task
+                    _log.exception("declared modules could not be built")
+                    return
+            self.on_outcome(outcome)
+
+    def _moved_on(self) -> None:
+        if self._moved is not None and not self._moved.done():
+            self._moved.set_result(None)
+
+    def _problems(self) -> dict[str, str]:
+        offer = self.current.offer
+        missing = [key for key in self._specs if key not in offer.modules]
+        return {key: self._problem(offer, key) for key in missing}
+
+    def _problem(self, offer: Offer, key: str) -> str:
+        if key in offer.refused:
+            return str(offer.refused[key])
+        if key not in offer.declared:
+            return "it is not built yet"
+        return "there is no such key, and no default"
+
+    def _difference(self, target: NamespaceState) -> frozenset[str]:
+        old, new = self._target.entries, target.entries
+        gone = {key for key in old if key not in new}
+        return frozenset(gone | {key for key in new if new[key] != old.get(key)})
+
+
+class _Tried:
+    """A draft and what became of its modules."""
+
+    __slots__ = ("dead", "draft", "failures", "made", "touched")
+
+    def __init__(
+        self, touched: Mapping[str, Entry | None], draft: Draft, failures: list[Refusal]
+    ) -> None:
+        self.touched = touched
+        self.draft = draft
+        self.failures = failures
+        self.made: dict[Slot, Instance] = {}
+        self.dead: dict[Slot, Refusal] = {}  # made of a default: nothing to fall back to
+
+
+def _nothing(defaults: Mapping[str, Any]) -> Served:
+    """What serves before anything is known: the defaults."""
+    return Served(
+        Offer(
+            position=START,
+            entry=lambda _: None,
+            values=defaults,
+            rolling={},
+            own={},
+            canaries={},
+            modules={},
+            declared=frozenset(),
+            defaults=defaults,
+            refused={},
+        )
+    )

@@ -28,12 +28,12 @@ class ModuleSpec:
     """
     One module.
 
-    ``build(settings, previous)`` gives the live object: a plain function (it runs in a thread of its
-    own, never on the loop) or a coroutine function. ``settings`` is the deeply read-only value with
-    its secrets opened, ``previous`` the object that serves now, or ``None``. ``probe(object)`` says
-    by raising or by a false answer that the object is not fit to serve; ``None`` from a probe is its
-    plain end, and counts as fit. ``close(object)`` lets go; without it ``aclose``, ``close`` or
-    nothing of the object is called. Raises UsageError.
+    ``build(settings, previous)`` gives the live object: a plain function (it runs in a thread of
+    its own, never on the loop) or a coroutine function. ``settings`` is the deeply read-only value
+    with its secrets opened, ``previous`` the object that serves now, or ``None``. ``probe(object)``
+    says by a true answer that the object is fit to serve; a false one, ``None`` too, or an error
+    refuses it. ``close(object)`` lets go; without it ``aclose`` or ``close`` of the object is
+    called, where there is one. Raises UsageError.
     """
 
     key: str
