@@ -17,7 +17,7 @@ from client_sdk.bodies import decode_body
 from client_sdk.errors import ConfigError
 from client_sdk.greyscale import decider
 from client_sdk.modules.redaction import reason_of
-from client_sdk.modules.workshop import Order
+from client_sdk.modules.spec import ModuleSpec, Order
 from client_sdk.outcomes import CANARY, MISSING, STABLE, Applied, KeyChange, Refusal
 from client_sdk.served import Canary, Offer, Rolling
 from client_sdk.values import freeze
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from client_sdk.greyscale import Decision
     from client_sdk.holding import Holding
     from client_sdk.modules.instance import Instance
-    from client_sdk.modules.spec import ModuleSpec
     from client_sdk.served import Served
     from client_sdk.state import Entry, NamespaceState
 

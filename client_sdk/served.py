@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from client_sdk.errors import NotReady, UnknownKey, UsageError
 from client_sdk.greyscale import NO_ROLLOUT
 from client_sdk.outcomes import CANARY, MISSING, STABLE, Resolution
+from client_sdk.records import START
 from client_sdk.suggestions import nearest
 
 if TYPE_CHECKING:
@@ -60,9 +61,8 @@ class Canary:
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """What the units of one set of canaries get: look into ``changed``, then into ``values``."""
+    """What the units of one set of canaries get."""
 
-    changed: Mapping[str, Any]
     values: Mapping[str, Any]
     modules: Mapping[str, Instance]
 
@@ -93,7 +93,7 @@ class Served:
         self.values = offer.values
         self.open: set[object] = set()
         self.sealed = False
-        base = Overlay({}, offer.values, offer.modules)
+        base = Overlay(offer.values, offer.modules)
         self._overlays: dict[frozenset[str], Overlay] = {frozenset(): base}
 
     def decisions(self, unit: str | None, attributes: Mapping[str, object]) -> dict[str, Decision]:
@@ -122,9 +122,7 @@ class Served:
         if rolling is not None:
             rollout = rolling.rollout.id
             decision = decisions.get(rollout) or self.offer.own[rollout]
-        value = overlay.changed.get(key, MISSING)
-        if value is MISSING:
-            value = overlay.values.get(key, MISSING)
+        value = overlay.values.get(key, MISSING)
         if value is MISSING:
             raise self.unknown(key)
         version = self.version(key, decision.arm)
@@ -147,6 +145,8 @@ class Served:
 
     def missing(self, key: str, values: Mapping[str, Any], default: Any) -> Any:
         """The answer for a key that was not found in ``values``: the default, or an error."""
+        if key in values:
+            return values[key]  # it came between the look and the question
         if default is not MISSING:
             return default
         raise self.unknown(key, values)
@@ -167,17 +167,32 @@ class Served:
         return NotReady({key: "it is not built yet; await client.ready()"})
 
     def _merged(self, arms: frozenset[str]) -> Overlay:
-        changed: dict[str, Any] = {}
+        # One flat dict, though most of it is the same: a read is then a single lookup.
+        values = dict(self.values)
         modules: dict[str, Instance | None] = dict(self.offer.modules)
         for name in arms:
-            changed.update(self.offer.canaries[name].values)
-            modules.update(self.offer.canaries[name].modules)
-        removed = [key for key, value in changed.items() if value is MISSING]
-        values = self.values
-        if removed:
-            values = dict(values)
-            for key in removed:
-                del changed[key]
-                values.pop(key, None)
-        live = {key: one for key, one in modules.items() if one is not None}
-        return Overlay(changed, values, live)
+            canary = self.offer.canaries[name]
+            values.update(canary.values)
+            modules.update(canary.modules)
+            for key, value in canary.values.items():
+                if value is MISSING:
+                    del values[key]
+        return Overlay(values, {key: one for key, one in modules.items() if one is not None})
+
+
+def nothing(defaults: Mapping[str, Any]) -> Served:
+    """What serves before anything is known: the defaults."""
+    return Served(
+        Offer(
+            position=START,
+            entry=lambda _: None,
+            values=defaults,
+            rolling={},
+            own={},
+            canaries={},
+            modules={},
+            declared=frozenset(),
+            defaults=defaults,
+            refused={},
+        )
+    )

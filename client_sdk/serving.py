@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from client_sdk import drafts, holding
 from client_sdk.drafts import Draft, Entries, Reading
-from client_sdk.errors import ClientClosed, NotReady, UsageError
+from client_sdk.errors import NotReady, UsageError
 from client_sdk.holding import Holding, Trial
 from client_sdk.modules.builder import StepFailed
 from client_sdk.modules.doing import in_thread
@@ -36,8 +36,9 @@ from client_sdk.outcomes import (
     Refusal,
     Resolution,
 )
+from client_sdk.readers import Readers
 from client_sdk.records import START
-from client_sdk.served import Offer, Served
+from client_sdk.served import Served, nothing
 from client_sdk.state import NamespaceState
 from client_sdk.values import freeze
 from client_sdk.views import Turn, Unit, View
@@ -47,8 +48,8 @@ if TYPE_CHECKING:
 
     from client_sdk.drafts import Slot
     from client_sdk.modules.instance import Instance
-    from client_sdk.modules.workshop import Order
-    from client_sdk.records import Position
+    from client_sdk.modules.spec import Order
+    from client_sdk.served import Offer
     from client_sdk.state import Entry
 
 __all__ = [
@@ -98,7 +99,7 @@ class ModuleHandle:
         return next(found, None)
 
 
-class Serving:
+class Serving(Readers):
     """
     What is served now.
 
@@ -106,8 +107,6 @@ class Serving:
     ``open_sealed(key, value)`` opens sealed fields or raises SealedValue. ``on_measured`` and
     ``on_outcome`` are set by the driver: what units report, and what ``declare`` led to.
     """
-
-    current: Served
 
     def __init__(
         self,
@@ -117,7 +116,7 @@ class Serving:
         defaults: Mapping[str, Any],
         open_sealed: Callable[[str, Any], Any],
     ) -> None:
-        self.on_measured: Callable[[Measured], None] = lambda _: None
+        super().__init__(nothing(freeze(dict(defaults))), self._sweep)
         self.on_outcome: Callable[[Outcome], None] = lambda _: None
         self._instance = instance
         self._labels = labels
@@ -126,42 +125,9 @@ class Serving:
         self._target = NamespaceState.empty()
         self._holding = Holding()
         self._lock = asyncio.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._retired: set[Served] = set()
-        self._drained_all = asyncio.Event()
         self._moved: asyncio.Future[None] | None = None
         self._wake: set[str] = set()
         self._task: asyncio.Task[None] | None = None
-        self._closed = False
-        self.current = _nothing(freeze(dict(defaults)))
-
-    # --- reading: any thread ---------------------------------------------------------------------
-
-    @property
-    def position(self) -> Position:
-        """The position of what serves."""
-        return self.current.offer.position
-
-    def get(self, key: str, default: Any = MISSING) -> Any:
-        """
-        The value this instance itself gets, deeply read-only.
-
-        Raises UnknownKey (a KeyError) with the nearest names, or NotReady for a module that was
-        refused with nothing older to serve; with a ``default`` neither.
-        """
-        try:
-            return self.current.values[key]
-        except KeyError:
-            served = self.current
-            return served.missing(key, served.values, default)
-
-    def unit(self, id: str, /, **attributes: Any) -> Unit:
-        """A light handle of one device, always current. Attributes are what rules look at."""
-        return Unit(self, id, attributes)
-
-    def turn(self, unit: Unit | None = None) -> Turn:
-        """A turn of ``unit``, or of this instance itself: enter it for a consistent view."""
-        return Turn(self, unit)
 
     def held(self) -> Mapping[str, Entry]:
         """The older entries that serve because the newer failed; blank ones serve nothing."""
@@ -177,27 +143,6 @@ class Serving:
         dead = [one for one in self.current.offer.refused.values() if one.version is None]
         return (*held, *dead)
 
-    # --- pins: any thread ------------------------------------------------------------------------
-
-    def enter(self, token: object) -> Served:
-        """Pin what serves now under ``token``: see served.py. Raises ClientClosed."""
-        while True:
-            served = self.current
-            served.open.add(token)
-            if not served.sealed:
-                return served
-            self.leave(served, token)
-            self._check_open()
-
-    def leave(self, served: Served, token: object) -> None:
-        """Take a pin out; the last one out of what was retired says so to the loop."""
-        served.open.discard(token)
-        if served.sealed and not served.open and self._loop is not None:
-            try:
-                self._loop.call_soon_threadsafe(self._drained, served)
-            except RuntimeError:
-                pass  # the loop is closed, and with it all that could be let go
-
     # --- writing: the loop -----------------------------------------------------------------------
 
     def declare(self, spec: ModuleSpec) -> ModuleHandle:
@@ -206,7 +151,7 @@ class Serving:
 
         Modules declared in one go (without an await between) are tried in one go.
         """
-        self._check_open()
+        self.check_open()
         if spec.key in self._specs:
             raise UsageError(f"module {spec.key} is declared already")
         self._specs[spec.key] = spec
@@ -282,22 +227,15 @@ class Serving:
         After ``deadline`` seconds modules are closed under turns that are still open (a log line
         says how many), because the process wants to end.
         """
-        loop = self._loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
         end = loop.time() + deadline
-        if not self._closed:
-            self._closed = True
-            self._retire(self.current)
         if self._task is not None:
             self._task.cancel()
+        left = await self.dismiss(deadline)
+        if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
-        if self._retired:
-            drained = loop.create_task(self._drained_all.wait())
-            await asyncio.wait({drained}, timeout=deadline)
-            drained.cancel()
-        if self._retired:
-            turns = sum(len(served.open) for served in self._retired)
-            _log.warning("modules are closed while %d turns are still open", turns)
-            self._retired.clear()
+        if left:
+            _log.warning("modules are closed while %d turns are still open", left)
         await self._workshop.close(max(end - loop.time(), min(1.0, deadline)))
         self._moved_on()
 
@@ -305,7 +243,7 @@ class Serving:
 
     async def _step(self, target: NamespaceState, trial: Trial, keys: Iterable[str]) -> Outcome:
         """Serve what can be served of ``target``; ``keys`` may differ, beside those held."""
-        self._check_open()
+        self.check_open()
         self._loop = asyncio.get_running_loop()
         candidates = {*keys, *self._holding.older}
         try:
@@ -313,7 +251,7 @@ class Serving:
                 candidates.update(trial.holding.older)
                 entries = Entries.of(target, trial.holding)
                 tried = await self._tried(entries, candidates)
-                self._check_open()
+                self.check_open()
                 if not tried.failures:
                     return self._swap(target, trial.holding, tried)
                 trial = trial.after(tried.failures, entries.get)
@@ -372,31 +310,11 @@ class Serving:
             held=held != self._holding,
         )
         self._target, self._holding = target, held
-        self.current = after
-        self._retire(before)
+        self.show(after)
         return outcome
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ClientClosed("the client was closed; connect anew")
-
-    def _retire(self, served: Served) -> None:
-        self._retired.add(served)
-        served.sealed = True  # before the look at its readers: see served.py
-        if not served.open:
-            self._drained(served)
-
-    def _drained(self, served: Served) -> None:
-        self._retired.discard(served)
-        if not self._retired:
-            self._drained_all.set()
-        self._sweep()
-
     def _sweep(self) -> None:
-        used: set[Instance] = set() if self._closed else self.current.instances()
-        for served in self._retired:
-            used |= served.instances()
-        self._workshop.sweep(used)
+        self._workshop.sweep(self.in_use())
 
     # --- in the background -----------------------------------------------------------------------
 
@@ -458,21 +376,3 @@ class _Tried:
         self.failures = failures
         self.made: dict[Slot, Instance] = {}
         self.dead: dict[Slot, Refusal] = {}  # made of a default: nothing to fall back to
-
-
-def _nothing(defaults: Mapping[str, Any]) -> Served:
-    """What serves before anything is known: the defaults."""
-    return Served(
-        Offer(
-            position=START,
-            entry=lambda _: None,
-            values=defaults,
-            rolling={},
-            own={},
-            canaries={},
-            modules={},
-            declared=frozenset(),
-            defaults=defaults,
-            refused={},
-        )
-    )

@@ -42,18 +42,15 @@ if TYPE_CHECKING:
 class Seat:
     """A unit at one position."""
 
-    __slots__ = ("changed", "decisions", "overlay", "served", "values")
+    __slots__ = ("decisions", "overlay", "served", "values")
 
     def __init__(self, served: Served, unit: str | None, attributes: Mapping[str, object]) -> None:
         self.served = served
         self.decisions = served.decisions(unit, attributes)
         self.overlay: Overlay = served.overlay(self.decisions)
-        self.changed = self.overlay.changed
         self.values = self.overlay.values
 
     def get(self, key: str, default: Any) -> Any:
-        if key in self.changed:
-            return self.changed[key]
         if key in self.values:
             return self.values[key]
         return self.served.missing(key, self.values, default)
@@ -89,8 +86,6 @@ class Unit:
         seat = self._seat
         if seat.served is not self._source.current:
             seat = self.seat(self._source.current)
-        if key in seat.changed:
-            return seat.changed[key]
         try:
             return seat.values[key]
         except KeyError:

@@ -55,7 +55,7 @@ class Steps:
             _leave(work, step, late)
             raise Overdue(f"it was not done after {deadline:g} s")
         if work.cancelled():
-            raise RuntimeError("it was cancelled from within")
+            raise RuntimeError("it was cancelled")
         return work.result()
 
     async def close(self, deadline: float) -> None:

@@ -11,6 +11,8 @@ from client_sdk.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from client_sdk.contents import Content
+
 ADOPT = ("turn",)
 
 
@@ -54,3 +56,24 @@ class ModuleSpec:
         for step in (self.build, self.probe, self.close):
             if step is not None and not callable(step):
                 raise UsageError(f"build, probe and close of {self.key} must be callable")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A wish for a module of ``content`` (``None``: the default), whose value is ``stored``."""
+
+    spec: ModuleSpec
+    content: Content | None
+    stored: Any
+
+    @property
+    def source(self) -> object:
+        """What the settings are stored as: equal sources give equal settings."""
+        if self.content is None:
+            return (self.spec.key, None, None)
+        return (self.spec.key, self.content.sha256, self.content.format)
+
+    @property
+    def version(self) -> int | None:
+        """The version of the content, ``None`` for a default."""
+        return None if self.content is None else self.content.version

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from client_sdk.modules.builder import StepFailed, build_proven, open_settings
@@ -25,32 +24,10 @@ from client_sdk.modules.instance import Instance, let_go
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from client_sdk.contents import Content
     from client_sdk.modules.builder import Settings
-    from client_sdk.modules.spec import ModuleSpec
+    from client_sdk.modules.spec import ModuleSpec, Order
 
 _REMEMBERED = 256  # failures; each is a few hundred bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A wish for a module of ``content`` (``None``: the default), whose value is ``stored``."""
-
-    spec: ModuleSpec
-    content: Content | None
-    stored: Any
-
-    @property
-    def source(self) -> object:
-        """What the settings are stored as: equal sources give equal settings."""
-        if self.content is None:
-            return (self.spec.key, None, None)
-        return (self.spec.key, self.content.sha256, self.content.format)
-
-    @property
-    def version(self) -> int | None:
-        """The version of the content, ``None`` for a default."""
-        return None if self.content is None else self.content.version
 
 
 class Workshop:
@@ -101,7 +78,11 @@ class Workshop:
         """Close everything; give up what has not ended after ``deadline`` seconds."""
         self._reserved.clear()
         self.sweep(())
-        await self._steps.close(deadline)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + deadline
+        if self._closing:
+            await asyncio.wait(set(self._closing), timeout=deadline)
+        await self._steps.close(max(0.0, end - loop.time()))
         await asyncio.gather(*self._closing)
 
     async def _made(self, order: Order, settings: Settings, previous: Any) -> Instance:
