@@ -12,12 +12,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from client_sdk.errors import ConfigError, NotVerified
 from client_sdk.records import Beat
+from config_center.ledger.ending import end
 from config_center.ledger.words import Mode
 from config_center.store.base import Beaten, Empty, OutcomeUnknown, StoreDown, StoreRefused
 
@@ -60,11 +60,7 @@ class Keeper:
 
     async def close(self) -> None:
         """Stop both."""
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        await end(*self._tasks)
 
     async def _beat_for_ever(self) -> None:
         while True:

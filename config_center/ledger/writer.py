@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from client_sdk.records import Header, Position, Record
+from config_center.ledger.ending import end
 from config_center.ledger.words import Committed, Mode
 from config_center.problems import Problem
 from config_center.store.base import Committed as StoreCommitted
@@ -26,8 +26,9 @@ from config_center.store.base import (
 if TYPE_CHECKING:
     from client_sdk.image import Ring
     from client_sdk.state import NamespaceState
+    from config_center.ledger.ending import end
     from config_center.ledger.ledger import Ledger
-    from config_center.ledger.words import Draft, Planned
+from config_center.ledger.words import Draft, Planned
 
 _QUEUE = 1000
 _BATCH = 200
@@ -74,9 +75,7 @@ class Writer:
     async def close(self) -> None:
         """Stop serving; whoever still waits is told that the center stops."""
         if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await end(self._task)
         while not self._queue.empty():
             self._queue.get_nowait().refuse(_stopping())
 

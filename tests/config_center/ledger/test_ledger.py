@@ -385,7 +385,7 @@ async def test_large_bodies_survive_store_and_journal(tmp_path: Path) -> None:
         async with center(tmp_path / "other", store) as registry:
             ledger = registry.get("default")
 
-            assert ledger.state.entries["big"].content.body == b'"' + b"x" * 100_000 + b'"'
+            assert len(ledger.state.entries["big"].content.body) == 100_002
             records = await store.read_log("default", Position(1, 1))
             assert len(records[0].bodies) == 1
         await store.close()
