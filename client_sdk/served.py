@@ -159,12 +159,10 @@ class Served:
         return UnknownKey(key, nearest(key, self.values if values is None else values))
 
     def no_module(self, key: str, values: Mapping[str, Any]) -> Exception:
-        """Why there is no module: not declared, no such key, not built yet, or refused."""
+        """Why there is no module: not declared, refused, or no such key."""
         if key not in self.offer.declared:
             return UsageError(f"{key!r} is no module here; declare it: client.module({key!r}, ...)")
-        if key in self.offer.refused or key not in values:
-            return self.unknown(key, values)
-        return NotReady({key: "it is not built yet; await client.ready()"})
+        return self.unknown(key, values)
 
     def _merged(self, arms: frozenset[str]) -> Overlay:
         # One flat dict, though most of it is the same: a read is then a single lookup.

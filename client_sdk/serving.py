@@ -299,8 +299,8 @@ class Serving(Readers):
         known = self._holding.groups
         fresh = [group for group in held.groups if not any(group is one for one in known)]
         refusals = [one for group in held.groups for one in group.refusals()]
-        dead = {key: refusal for (key, name), refusal in tried.dead.items() if name is None}
-        tried.draft.without(dead)
+        dead = {key: refusal for (key, _), refusal in tried.dead.items()}
+        tried.draft.without(key for key, name in tried.dead if name is None)
         nothing = {one.key: one for one in refusals if one.key not in tried.draft.values} | dead
         before, after = self.current, Served(tried.draft.finish(tried.made, nothing))
         outcome = Outcome(
@@ -335,11 +335,9 @@ class Serving(Readers):
                 keys, self._wake = self._wake, set()
                 trial = holding.wake(self._holding, keys)
                 try:
-                    outcome = await self._step(self._target, trial, ())
+                    self.on_outcome(await self._step(self._target, trial, ()))
                 except Exception:  # a boundary: nobody awaits this task
-                    _log.exception("declared modules could not be built")
-                    return
-            self.on_outcome(outcome)
+                    _log.exception("declared modules could not be taken into service")
 
     def _moved_on(self) -> None:
         if self._moved is not None and not self._moved.done():

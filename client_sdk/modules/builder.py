@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from client_sdk.errors import ConfigError, SealedValue
+from client_sdk.errors import SealedValue
 from client_sdk.modules.redaction import reason_of, secrets_of
 from client_sdk.values import freeze
 
@@ -52,11 +52,11 @@ def open_settings(key: str, stored: Any, open_sealed: Callable[[str, Any], Any])
     try:
         opened = freeze(open_sealed(key, stored))
         secrets = secrets_of(stored, opened)
+        text = orjson.dumps([key, opened], option=orjson.OPT_SORT_KEYS)
     except SealedValue as error:
         raise StepFailed("sealed", error.reason) from error
-    except ConfigError as error:
+    except Exception as error:  # a boundary: whatever the opener raises refuses this one module
         raise StepFailed("sealed", reason_of(error)) from error
-    text = orjson.dumps([key, opened], option=orjson.OPT_SORT_KEYS)
     return Settings(opened, hashlib.sha256(text).digest(), secrets)
 
 

@@ -53,9 +53,11 @@ class ModuleSpec:
                 f"adopt={self.adopt!r} is not offered yet: a module is taken over between turns, "
                 'adopt="turn"'
             )
-        for step in (self.build, self.probe, self.close):
+        if not callable(self.build):
+            raise UsageError(f"module {self.key} needs a build function: build(settings, previous)")
+        for step in (self.probe, self.close):
             if step is not None and not callable(step):
-                raise UsageError(f"build, probe and close of {self.key} must be callable")
+                raise UsageError(f"probe and close of {self.key} must be callable")
 
 
 @dataclass(frozen=True, slots=True)

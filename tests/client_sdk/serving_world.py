@@ -28,7 +28,9 @@ class World:
 
     def __init__(self, *, defaults=None, open_sealed=lambda _key, value: value, instance="gw-1"):
         self.serving = Serving(
-            instance=instance, labels={"region": "cn"}, defaults=defaults or {},
+            instance=instance,
+            labels={"region": "cn"},
+            defaults=defaults or {},
             open_sealed=open_sealed,
         )
         self.state = NamespaceState.empty()

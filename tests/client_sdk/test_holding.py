@@ -55,7 +55,9 @@ def test_a_change_of_nothing_tries_nothing():
 
 
 def test_a_change_that_touches_held_keys_joins_all_their_groups_and_keeps_the_oldest():
-    held = Holding((Group({"a": entry("a", 1)}), Group({"b": entry("b", 1)}), Group({"z": blank("z")})))
+    held = Holding(
+        (Group({"a": entry("a", 1)}), Group({"b": entry("b", 1)}), Group({"z": blank("z")}))
+    )
     before = {"a": entry("a", 1), "b": entry("b", 1), "c": entry("c", 5)}
 
     trial = begin(held, "abc", before.get)
@@ -113,7 +115,7 @@ KEYS = "abcde"
 
 
 class Histories(RuleBasedStateMachine):
-    """Changes of some keys, each content good or bad: what serves is never a mixture of one change."""
+    """Changes of some keys, each content good or bad: no change is ever served in part."""
 
     def __init__(self):
         super().__init__()

@@ -9,15 +9,14 @@ import pytest
 
 from client_sdk.errors import ClientClosed, NotReady, SealedValue, UnknownKey, UsageError
 from client_sdk.greyscale import bucket
-from client_sdk.records import Position
+from client_sdk.records import START, Position
 from client_sdk.serving import MISSING, Applied, KeyChange, ModuleSpec, Outcome, Resolution, Serving
-from client_sdk.state import NamespaceState
-from tests.client_sdk.serving_world import QUICK, Maker, World, content
+from tests.client_sdk.serving_world import QUICK, Maker, World
 
 
 async def until(condition):
     async def poll():
-        while not condition():
+        while not condition():  # noqa: ASYNC110  # what is waited for happens in other threads too
             await asyncio.sleep(0.001)
 
     await asyncio.wait_for(poll(), 5)
@@ -165,7 +164,10 @@ async def test_a_canary_serves_exactly_the_units_of_its_buckets():
         expected = "new" if bucket("ro", unit.id) < 30_000 else "old"
         assert (unit.get("llm"), unit.get("prompt")) == (expected, expected)
     assert world.serving.get("llm") == "old"
-    assert outcome.applied == (Applied("llm", 2, "canary", "ro"), Applied("prompt", 2, "canary", "ro"))
+    assert outcome.applied == (
+        Applied("llm", 2, "canary", "ro"),
+        Applied("prompt", 2, "canary", "ro"),
+    )
     assert outcome.changes == ()
     seats = {id(unit.seat(world.serving.current).overlay) for unit in units}
     assert len(seats) == 2
@@ -246,10 +248,17 @@ async def test_a_canary_of_a_key_that_has_no_stable_version():
 async def test_a_rollout_that_cannot_be_compiled_is_refused():
     world = World()
     await world.publish(world.put("a", 1))
-    outcome = await world.publish(*world.canary("ro", {"a": 2}, rules=[{"attribute": "x", "op": "?"}]))
+    outcome = await world.publish(
+        *world.canary("ro", {"a": 2}, rules=[{"attribute": "x", "op": "?"}])
+    )
 
     (refusal,) = outcome.refused
-    assert (refusal.arm, refusal.version, refusal.step, refusal.rollout) == ("canary", 2, "decode", "ro")
+    assert (refusal.arm, refusal.version, refusal.step, refusal.rollout) == (
+        "canary",
+        2,
+        "decode",
+        "ro",
+    )
     assert world.serving.unit("d1").explain("a").reason == "no-rollout"
 
 
@@ -831,7 +840,75 @@ def test_a_pin_that_leaves_after_its_loop_is_gone_is_quiet():
     turn.__exit__(None, None, None)
 
 
-async def test_a_namespace_position_before_anything_is_the_start():
+async def test_before_anything_is_known_the_defaults_serve():
     serving = Serving(instance="i", labels={}, defaults={"a": 1}, open_sealed=lambda _k, v: v)
-    assert (serving.position, serving.get("a")) == (NamespaceState.empty().position, 1)
-    assert content(1, 1).size == 1
+    unit = serving.unit("d1")
+    assert (serving.position, serving.get("a"), repr(unit)) == (START, 1, "Unit('d1')")
+    assert repr(MISSING) == "MISSING"
+
+
+async def test_an_outcome_nobody_can_take_does_not_end_the_background(caplog):
+    world, maker = World(defaults={"llm": 1, "tts": 2}), Maker()
+
+    def broken(_outcome):
+        raise RuntimeError("a listener's own error")
+
+    world.serving.on_outcome = broken
+    world.serving.declare(maker.spec())
+    await world.serving.ready(5)
+    world.serving.declare(maker.spec("tts"))
+    await world.serving.ready(5)
+    assert "could not be taken into service" in caplog.text
+    await close(world)
+
+
+async def test_a_turn_whose_unit_cannot_be_decided_leaves_no_pin():
+    world = World()
+    unit = world.serving.unit("d1", firmware="1")
+    await world.publish(world.put("a", 1))
+    rules = [{"attribute": "firmware", "op": "eq", "value": "1"}]
+    await world.publish(*world.canary("ro", {"a": 2}, rules=rules))
+    unit.attributes = None
+
+    with pytest.raises(AttributeError):
+        world.serving.turn(unit).__enter__()
+    assert world.serving.current.open == set()
+
+
+async def test_a_key_that_comes_while_it_is_looked_for_is_found():
+    world = World()
+    await world.publish(world.put("a", 1))
+    served = world.serving.current
+
+    assert served.missing("a", served.values, None) == 1
+
+
+async def test_a_rollout_by_instance_builds_only_the_arm_this_instance_is_in():
+    world, maker = await ready_world()
+    options = {"percent": 0, "unit": "instance", "allow": ("gw-1",)}
+    await world.publish(*world.canary("ro", {"llm": {"m": 2}}, **options))
+    with world.serving.turn(world.serving.unit("d1")) as view:
+        assert view.module("llm").use() == {"m": 2}
+        assert view.explain("llm").arm == "canary"
+    await until(lambda: len(maker.open) == 1)
+
+    outcome = await world.publish(*world.aborted("llm"))
+    assert [change.value for change in outcome.changes] == [{"m": 1}]
+
+    outcome = await world.publish(*world.canary("r2", {"llm": {"bad": "build"}}, **options))
+    assert (outcome.refused[0].arm, outcome.refused[0].rollout) == ("canary", "r2")
+    with world.serving.turn() as view:
+        assert view.module("llm").use() == {"m": 1}
+    await close(world)
+
+
+async def test_a_canary_left_with_a_default_that_fails_says_so_to_its_units():
+    world, _ = await ready_world(defaults={"llm": {"bad": "build"}})
+    await world.publish(*world.canary("ro", {"llm": None}, percent=0, allow=("d1",)))
+
+    with world.serving.turn() as view:
+        assert view.module("llm").use() == {"m": 1}
+    one = world.serving.turn(world.serving.unit("d1"))
+    with one as view, pytest.raises(NotReady, match="build of the default"):
+        view.module("llm")
+    await close(world)
