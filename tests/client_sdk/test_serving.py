@@ -912,3 +912,32 @@ async def test_a_canary_left_with_a_default_that_fails_says_so_to_its_units():
     with one as view, pytest.raises(NotReady, match="build of the default"):
         view.module("llm")
     await close(world)
+
+
+async def test_a_turn_that_ends_during_a_step_closes_nothing_the_step_has_built():
+    world, maker = await ready_world()
+    other, reached, go = Maker(), asyncio.Event(), asyncio.Event()
+
+    async def build(settings, previous):
+        reached.set()
+        await go.wait()
+        return other.build(settings, previous)
+
+    world.serving.declare(other.spec("tts", build=build))
+    turn = world.serving.turn()
+    turn.__enter__()
+    await world.publish(world.put("llm", {"m": 2}))
+    changed = world.change(world.put("llm", {"m": 3}), world.put("tts", 1))
+    step = asyncio.create_task(world.serving.advance(world.state, changed))
+    await reached.wait()
+    await until(lambda: len(maker.built) == 3)
+
+    turn.__exit__(None, None, None)
+    await until(lambda: maker.built[0].closed)
+    go.set()
+    await step
+
+    with world.serving.turn() as view:
+        assert view.module("llm").use() == {"m": 3}
+    await close(world)
+    assert [part.closed for part in maker.built] == [1, 1, 1]

@@ -43,7 +43,8 @@ async def test_a_sweep_spares_what_is_used_or_kept_for_a_step():
     kept = await shop.get(order(maker.spec(), {"m": 2}), None)
 
     shop.sweep([used])
-    assert len(maker.open) == 2
+    assert await shop.get(order(maker.spec(), {"m": 2}), None) is kept
+    assert len(maker.built) == 2
     shop.release()
     shop.sweep([used])
     shop.sweep([used])
