@@ -93,27 +93,27 @@ class Entries(Mapping[str, Entry]):
     Kept in the buckets of the digest, so that a changed copy shares all buckets but the touched.
     """
 
-    __slots__ = ("_shards",)
+    __slots__ = ("shards",)
 
     def __init__(self, shards: tuple[Mapping[str, Entry], ...]) -> None:
-        self._shards = shards
+        self.shards = shards
 
     def __getitem__(self, key: str) -> Entry:
-        return self._shards[bucket_of(key)][key]
+        return self.shards[bucket_of(key)][key]
 
     def __iter__(self) -> Iterator[str]:
-        return chain.from_iterable(self._shards)
+        return chain.from_iterable(self.shards)
 
     def __len__(self) -> int:
-        return sum(map(len, self._shards))
+        return sum(map(len, self.shards))
 
     def changed(self, entries: Mapping[str, Entry]) -> tuple[Entries, dict[int, bytes]]:
         """The entries with these put in, and the new hashes of the buckets that were touched."""
         touched: dict[int, dict[str, Entry]] = {}
         for key, entry in entries.items():
             index = bucket_of(key)
-            touched.setdefault(index, dict(self._shards[index]))[key] = entry
-        shards = list(self._shards)
+            touched.setdefault(index, dict(self.shards[index]))[key] = entry
+        shards = list(self.shards)
         hashes = {}
         for index, shard in touched.items():
             shards[index] = shard

@@ -50,6 +50,7 @@ CREATE TABLE IF NOT EXISTS bodies(sha256 TEXT PRIMARY KEY, body BLOB NOT NULL) W
 CREATE TABLE IF NOT EXISTS versions(
   ns TEXT NOT NULL, key TEXT NOT NULL, version INTEGER NOT NULL, c BLOB NOT NULL,
   sha256 TEXT NOT NULL, size INTEGER NOT NULL, format TEXT NOT NULL, rollback_of INTEGER,
+  stable INTEGER NOT NULL,
   PRIMARY KEY(ns, key, version, c)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS versions_by_hash ON versions(ns, sha256);
 CREATE TABLE IF NOT EXISTS holes(ns TEXT, after_c BLOB, before_c BLOB, PRIMARY KEY(ns, before_c));
@@ -212,6 +213,22 @@ class Journal:
 
         return await self._do(read)
 
+    async def stable_before(self, ns: str, key: str, version: int | None) -> int | None:
+        """The newest version below ``version`` (``None``: at all) that stable units ever got."""
+        query = (
+            "SELECT max(version) FROM versions JOIN rows USING (c) WHERE versions.ns = ? "
+            f"AND versions.key = ? AND stable AND version < ? AND {_HISTORY}"
+        )
+        below = 2**53 if version is None else version
+        row = await self._do(lambda db: db.execute(query, (ns, key, below)).fetchone())
+        return None if row[0] is None else int(row[0])
+
+    async def headers(self, ns: str) -> list[Header]:
+        """Every change of a namespace, oldest first."""
+        query = f"SELECT header FROM rows WHERE ns = ? AND {_HISTORY} ORDER BY e, v"
+        rows = await self._do(lambda db: db.execute(query, (ns,)).fetchall())
+        return await asyncio.to_thread(lambda: [Header.decode(row[0]) for row in rows])
+
     async def body(self, ns: str, sha256: str) -> bytes | None:
         """A body by its hash, if a version of this namespace has it (another's is not shown)."""
         query = "SELECT 1 FROM versions WHERE ns = ? AND sha256 = ? LIMIT 1"
@@ -285,7 +302,7 @@ def _insert(db: sqlite3.Connection, ns: str, records: Sequence[Record], status: 
         for op in header.ops:
             for content in op.contents:
                 db.execute(
-                    "INSERT OR IGNORE INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT OR IGNORE INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (
                         ns,
                         op.key,
@@ -295,6 +312,7 @@ def _insert(db: sqlite3.Connection, ns: str, records: Sequence[Record], status: 
                         content.size,
                         content.format,
                         content.rollback_of,
+                        content is op.content,
                     ),
                 )
 

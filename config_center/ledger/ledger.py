@@ -39,7 +39,7 @@ from config_center.problems import Problem
 from config_center.store.base import OutcomeUnknown, StoreDown, StoreRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from client_sdk.image import Image, Ring
     from client_sdk.records import Beat, Record
@@ -92,6 +92,7 @@ class Ledger:
         self.ring: Ring = {}
         self.newest_beat: Beat | None = None
         self.watchers = Watchers()
+        self.observers: list[Callable[[Record], None]] = []
         self.recent: OrderedDict[Position, Record] = OrderedDict()
         self.lock = asyncio.Lock()
         self._writer = Writer(self)
@@ -211,6 +212,8 @@ class Ledger:
         self.state, self.head = state, head
         for record in news:
             self.recent[record.position] = record
+            for observe in self.observers:
+                observe(record)
             self.watchers.offer(record)
         while len(self.recent) > _RECENT:
             self.recent.popitem(last=False)
