@@ -231,11 +231,7 @@ class RedisStore(Store):
     async def _run(self, name: str, keys: list[str], args: list[Any]) -> list[bytes]:
         script = self._scripts[name]
         async with self._turn:
-            try:
-                await self._writes.ping()
-            except RedisError as error:
-                await self._drop_writer()
-                raise StoreDown(_reason(error)) from error
+            await self._wake_writer()
             try:
                 reply: list[bytes] = await script.run(self._writes, keys, args)
                 return reply
@@ -247,6 +243,18 @@ class RedisStore(Store):
             except BaseException:
                 await self._drop_writer()  # a cancelled read leaves a reply behind
                 raise
+
+    async def _wake_writer(self) -> None:
+        """Make sure of a live connection before anything is sent; a dead one is made anew once."""
+        try:
+            await self._writes.ping()
+        except RedisError:
+            await self._drop_writer()
+            try:
+                await self._writes.ping()
+            except RedisError as error:
+                await self._drop_writer()
+                raise StoreDown(_reason(error)) from error
 
     async def _drop_writer(self) -> None:
         if self._writes.connection is not None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ async def until(condition: object) -> None:
     """Wait for a condition that something else brings about."""
     async with asyncio.timeout(WITHIN):
         while not condition():  # type: ignore[operator]
-            await asyncio.sleep(0.01)
+            await asyncio.to_thread(threading.Event().wait, 0.005)
 
 
 async def test_a_change_is_in_state_journal_and_store(tmp_path: Path) -> None:

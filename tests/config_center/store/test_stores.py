@@ -1,0 +1,214 @@
+"""Every store keeps the same promises."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+
+import pytest
+
+from client_sdk.errors import SettingInvalid
+from client_sdk.records import Position
+from client_sdk.replica import Mark
+from config_center.ledger.proof import mark_of
+from config_center.store import open_store
+from config_center.store.base import (
+    Beaten,
+    Committed,
+    Conflict,
+    Duplicate,
+    Empty,
+    NewHistory,
+    Pending,
+    Retention,
+    Store,
+    StoreDown,
+)
+from config_center.store.memory import MemoryStore
+from tests.history import TRUST, History, put
+from tests.redis_server import running
+
+
+@pytest.fixture(params=["memory", "valkey", pytest.param("redis", marks=pytest.mark.redis_server)])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    if request.param == "memory":
+        yield MemoryStore()
+        return
+    binary = None if request.param == "valkey" else shutil.which("redis-server")
+    with running(binary) as server:
+        opened = open_store(server.url, Retention())
+        await opened.open()
+        yield opened
+        await opened.close()
+
+
+def pending(history: History) -> Pending:
+    record = history.head
+    entries = tuple(history.state.entries[op.key] for op in record.header.ops)
+    return Pending(record, entries, history.state)
+
+
+async def begun(store: Store) -> History:
+    history = History()
+    assert await store.create(pending(history)) == Committed()
+    return history
+
+
+async def test_a_namespace_begins_once(store: Store) -> None:
+    history = await begun(store)
+
+    assert await store.create(pending(history)) == Conflict()
+    assert (await store.head("ns")).record.c == history.head.c
+    assert (await store.head("ns")).rid_matches
+    assert await store.head("other") is None
+
+
+async def test_a_commit_appears_in_head_log_and_image_together(store: Store) -> None:
+    history = await begun(store)
+    before = mark_of(history.head)
+    record = history.add(put("prompt", "hello"), put("big", "x" * 20_000))
+
+    assert await store.commit("ns", before, [pending(history)]) == Committed()
+
+    image = await store.read_image("ns")
+    assert (await store.head("ns")).record.c == record.c
+    assert {entry.key: entry for entry in image.entries} == dict(history.state.entries)
+    assert image.missing() == set()
+    assert await store.read_log("ns", before.position) == [record]
+
+
+async def test_a_commit_on_another_head_changes_nothing(store: Store) -> None:
+    history = await begun(store)
+    before = mark_of(history.head)
+    record = history.add(put("prompt", "hello"))
+    wrong = Mark(before.position, b"\1" * 32)
+
+    assert await store.commit("ns", wrong, [pending(history)]) == Conflict()
+    assert (await store.head("ns")).record.c != record.c
+
+
+async def test_the_same_id_is_a_duplicate_before_it_is_a_conflict(store: Store) -> None:
+    history = await begun(store)
+    before = mark_of(history.head)
+    history.add(put("prompt", "hello"), change="same")
+    await store.commit("ns", before, [pending(history)])
+
+    assert await store.commit("ns", before, [pending(history)]) == Duplicate("same")
+
+
+async def test_a_publish_never_creates(store: Store) -> None:
+    history = History()
+    history.add(put("prompt", "hello"))
+
+    assert await store.commit("ns", Mark(), [pending(history)]) == Empty()
+    assert await store.beat("ns", bytes(32), "center", b"frame", 1.0) == Empty()
+
+
+async def test_many_records_are_one_commit(store: Store) -> None:
+    history = await begun(store)
+    before = mark_of(history.head)
+    pendings = []
+    for i in range(50):
+        history.add(put("k", i, i + 1))
+        pendings.append(pending(history))
+
+    assert await store.commit("ns", before, pendings) == Committed()
+    log = await store.read_log("ns", Position(1, 1))
+    assert [record.position.v for record in log] == list(range(2, 52))
+
+
+async def test_adoption_needs_a_larger_epoch(store: Store) -> None:
+    history = await begun(store)
+    before = mark_of(history.head)
+    same = History()
+    same.add(kind="adopt")
+
+    assert await store.commit("ns", before, [pending(same)], adopt=True) == Conflict()
+    history.add(kind="adopt", epoch=7)
+    assert await store.commit("ns", before, [pending(history)], adopt=True) == Committed()
+
+
+async def test_one_center_at_a_time_beats_for_all(store: Store) -> None:
+    history = await begun(store)
+    c = history.head.c
+
+    first = await store.beat("ns", c, "center-a", b"frame", 1.0)
+    second = await store.beat("ns", c, "center-b", b"frame", 1.0)
+
+    assert (first, second) == (Beaten(leader=True), Beaten(leader=False))
+    assert await store.beat("ns", b"\1" * 32, "center-a", b"frame", 1.0) == Conflict()
+
+
+async def test_a_ring_entry_is_never_overwritten(store: Store) -> None:
+    await begun(store)
+    await store.write_ring("ns", {"fp": "kek:AAAA"})
+    await store.write_ring("ns", {"fp": "kek:BBBB", "dek": "kek:CCCC"})
+    await store.write_trust("ns", TRUST.encode())
+
+    image = await store.read_image("ns")
+
+    assert image.ring == {"fp": "kek:AAAA", "dek": "kek:CCCC"}
+    assert await store.read_reports("ns", {}) == ([], {})
+    await store.remove_bodies("ns", [])
+
+
+async def test_a_restarted_server_has_a_new_history() -> None:
+    with running() as server:
+        store = open_store(server.url, Retention())
+        history = await begun(store)
+        before = mark_of(history.head)
+        server.restart()
+        history.add(put("k", 1))
+
+        assert await store.commit("ns", before, [pending(history)]) == NewHistory()
+        assert not (await store.head("ns")).rid_matches
+        await store.close()
+
+
+async def test_a_server_that_is_away_is_down_and_nothing_was_sent() -> None:
+    with running() as server:
+        store = open_store(server.url, Retention())
+        history = await begun(store)
+        before = mark_of(history.head)
+        history.add(put("k", 1))
+        server.kill()
+
+        with pytest.raises(StoreDown):
+            await store.commit("ns", before, [pending(history)])
+        with pytest.raises(StoreDown):
+            await store.open()
+        await store.close()
+
+
+async def test_the_log_is_trimmed_but_never_below_its_promise() -> None:
+    with running() as server:
+        store = open_store(server.url, Retention(records=10, seconds=0))
+        history = await begun(store)
+        for i in range(40):
+            before = mark_of(history.head)
+            history.add(put("k", i, i + 1))
+            await store.commit("ns", before, [pending(history)])
+
+        log = await store.read_log("ns", Position(1, 35))
+
+        assert [record.position.v for record in log] == list(range(36, 42))
+        assert await store.read_log("ns", Position(1, 2)) is None
+        await store.close()
+
+
+async def test_a_server_unfit_for_configuration_is_told() -> None:
+    with running() as server:
+        store = open_store(server.url, Retention())
+        assert await store.check() == []
+        await store._reads.config_set("maxmemory-policy", "allkeys-lru")
+
+        (finding,) = await store.check()
+
+        assert "allkeys-lru" in finding.what
+        assert "noeviction" in finding.advice
+        await store.close()
+
+
+def test_an_unknown_scheme_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(SettingInvalid, match="redis"):
+        open_store("mongodb://x", Retention())
