@@ -1,0 +1,201 @@
+"""
+How a request becomes a committed change, and the answer to it.
+
+What is answered is built from the committed header alone, so a retry under the same Idempotency-Key
+gets the same answer, from any center, after any restart. The hash of what was asked is keyed: it
+lies in a record that every client can read, and a plain hash would let them try out short secrets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from client_sdk.bodies import decode_body
+from client_sdk.records import change_id
+from config_center import reading
+from config_center.ledger.words import Draft, Planned
+from config_center.problems import Problem
+from config_center.publishing import Change, Operation, check_comment, text_dropped, unchanged
+from config_center.rollouts.book import timestamp
+from config_center.rollouts.plan import Terms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from client_sdk.contents import Op
+    from client_sdk.records import Header
+    from client_sdk.sealing import Kek, Rng
+    from client_sdk.state import NamespaceState
+    from config_center.access import Actor
+    from config_center.ledger.words import Committed
+    from config_center.space import Space
+
+_CANCEL = "cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A JSON body and the ETag to go with it."""
+
+    body: dict[str, Any]
+    etag: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Who asks for what, and why: everything of a write but its operations."""
+
+    actor: Actor
+    verb: str
+    asked: Mapping[str, Any]
+    comment: str = ""
+    idempotency_key: str | None = None
+
+
+class Changes:
+    """The writes of a center."""
+
+    def __init__(self, kek: Kek, clock_ms: Callable[[], int], rng: Rng) -> None:
+        self._secret = hashlib.sha256(b"config-center/request-hash/1\n" + kek.secret).digest()
+        self._clock_ms = clock_ms
+        self._rng = rng
+
+    def change(
+        self,
+        operations: tuple[Operation, ...],
+        rollout: Mapping[str, Any] | None,
+        actor: Actor,
+        *,
+        supersede: bool = False,
+    ) -> Change:
+        """The change of these operations; its rollout is given its id here. Raises Problem 400."""
+        if rollout is None:
+            return Change(operations, None, supersede)
+        terms = Terms.read(rollout)
+        keys = [operation.key for operation in operations]
+        ident = "ro_" + self._rng(8).hex()
+        started = terms.start(ident, keys, self._clock_ms(), actor.name)
+        return Change(operations, started, supersede)
+
+    async def commit(self, space: Space, change: Change, wish: Wish) -> tuple[Header, list[str]]:
+        """Commit a change; its header and warnings. Raises Problem."""
+        done = await self.submit(space, lambda state: space.plan(state, change), wish)
+        if not done.replayed:
+            return done.header, done.result
+        return done.header, await _warnings(space, done.header, change)
+
+    async def submit(
+        self, space: Space, plan: Callable[[NamespaceState], Planned], wish: Wish
+    ) -> Committed:
+        """Commit what ``plan`` says."""
+        ns, actor = space.ledger.ns, wish.actor
+        ident = self._rng(16).hex()
+        if wish.idempotency_key is not None:
+            ident = change_id(ns, actor.name, wish.idempotency_key)
+        draft = Draft(
+            ident,
+            self._hash(wish.verb, wish.asked),
+            actor.name,
+            plan,
+            check_comment(wish.comment),
+            actor.request_id,
+        )
+        return await space.ledger.submit(draft)
+
+    async def state(self, space: Space, which: str, actor: Actor) -> dict[str, Any]:
+        """What became of a change, by its id or the caller's Idempotency-Key."""
+        for ident in _idents(space, which, actor):
+            found = await space.ledger.find(ident)
+            if found is not None:
+                return _state_json(ident, found.header)
+        return {"state": "absent", "change": _idents(space, which, actor)[0]}
+
+    async def cancel(self, space: Space, which: str, actor: Actor) -> dict[str, Any]:
+        """
+        Make sure that a change never takes effect. Raises Problem 409 ``already-committed``.
+
+        An Idempotency-Key may look like an id: then both are made void.
+        """
+        told = {}
+        for ident in reversed(_idents(space, which, actor)):
+            told = await self._cancel(space, ident, actor)
+        return told
+
+    async def _cancel(self, space: Space, ident: str, actor: Actor) -> dict[str, Any]:
+        draft = Draft(ident, _CANCEL, actor.name, _nothing, request=actor.request_id, type=_CANCEL)
+        try:
+            done = await space.ledger.submit(draft)
+        except Problem as problem:
+            if problem.name != "id-reused":
+                raise
+            raise Problem(
+                "already-committed",
+                "the change took effect before it was cancelled; roll it back instead",
+                change=ident,
+            ) from None
+        return _state_json(ident, done.header)
+
+    def _hash(self, verb: str, asked: Mapping[str, Any]) -> str:
+        text = orjson.dumps([verb, asked], option=orjson.OPT_SORT_KEYS)
+        return hmac.new(self._secret, text, hashlib.sha256).hexdigest()
+
+
+def key_answer(header: Header, key: str, warnings: list[str]) -> Answer:
+    """The answer to a write of one key."""
+    return Answer(reading.publish_words(header, key, warnings), f'"{header.position}"')
+
+
+def _nothing(_: NamespaceState) -> Planned:
+    return Planned(())
+
+
+def _idents(space: Space, which: str, actor: Actor) -> list[str]:
+    derived = change_id(space.ledger.ns, actor.name, which)
+    is_id = len(which) == len(derived) and set(which) <= set("0123456789abcdef")
+    return [which, derived] if is_id else [derived]
+
+
+def _state_json(ident: str, header: Header) -> dict[str, Any]:
+    if header.type == _CANCEL:
+        return {"state": "cancelled", "change": ident}
+    return {
+        "state": "acknowledged",
+        "change": ident,
+        "epoch": header.e,
+        "revision": header.v,
+        "author": header.author,
+        "comment": header.comment,
+        "at": timestamp(header.ts),
+        "keys": [op.key for op in header.ops if not op.key.startswith("_")],
+    }
+
+
+async def _warnings(space: Space, header: Header, change: Change) -> list[str]:
+    """The warnings of a change that was committed before, from history."""
+    ops = {op.key: op for op in header.ops}
+    told: list[str] = []
+    for operation in change.operations:
+        op = ops.get(operation.key)
+        if op is None or operation.op == "delete":
+            continue
+        told += await _warnings_of(space, op)
+    return told
+
+
+async def _warnings_of(space: Space, op: Op) -> list[str]:
+    journal, ns = space.ledger.journal, space.ledger.ns
+    now = await journal.version(ns, op.key, op.latest)
+    before = await journal.version(ns, op.key, op.latest - 1)
+    told: list[str] = []
+    if now is None:
+        return told
+    if now.content.format in ("yaml", "toml") and decode_body(now.content)[1] is None:
+        told.append(text_dropped(op.key))
+    if before is not None and before.content.sha256 == now.content.sha256:
+        told.append(unchanged(op.key, before.content.version))
+    return told

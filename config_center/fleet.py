@@ -1,0 +1,151 @@
+"""
+Who runs what: instances and devices of a namespace, as they report. Pure; pass ``now`` in seconds.
+
+Reports are deltas: what a report does not name stays as it was, and a new incarnation or ``full``
+starts anew. What nobody repeats expires: an instance after a day, its devices after a quarter of an
+hour. Both are bounded, so a fleet that reports nonsense costs a bound, not the center.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from client_sdk.reports import Report
+
+MAX_INSTANCES = 10_000
+MAX_DEVICES = 100_000
+INSTANCE_SECONDS = 24 * 3600.0
+DEVICE_SECONDS = 15 * 60.0
+_MAX_KEYS = 1000
+_CANARY = "@canary"
+_PLAIN = ("position", "sdk", "transport", "stale", "labels", "started_at")
+
+
+@dataclass(slots=True)
+class Instance:
+    """One process by name, and the devices it last told of."""
+
+    name: str
+    incarnation: str
+    seq: int
+    heard_at: float
+    about: dict[str, Any] = field(default_factory=dict)
+    keys: dict[str, dict[str, Any]] = field(default_factory=dict)
+    devices: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """As the API shows it."""
+        return {
+            "instance": self.name,
+            "incarnation": self.incarnation,
+            **self.about,
+            "keys": self.keys,
+            "devices": len(self.devices),
+        }
+
+
+class Fleet:
+    """All instances of a namespace."""
+
+    def __init__(self) -> None:
+        self._instances: dict[str, Instance] = {}
+
+    def hear(self, report: Report, now: float) -> bool:
+        """Take a verified report; False when it is older than what is known."""
+        known = self._instances.get(report.instance)
+        fresh = known is None or known.incarnation != report.incarnation
+        if known is not None and not fresh and report.seq <= known.seq:
+            return False
+        if known is None or fresh or report.body.get("full"):
+            if known is None and len(self._instances) >= MAX_INSTANCES:
+                self.expire(now)
+                if len(self._instances) >= MAX_INSTANCES:
+                    return False
+            known = Instance(report.instance, report.incarnation, report.seq, now)
+            self._instances[report.instance] = known
+        known.seq, known.heard_at = report.seq, now
+        self._merge(known, report.body)
+        return True
+
+    def expire(self, now: float) -> None:
+        """Forget who was not heard of for long."""
+        for name, instance in list(self._instances.items()):
+            if now - instance.heard_at > INSTANCE_SECONDS:
+                del self._instances[name]
+            elif now - instance.heard_at > DEVICE_SECONDS:
+                instance.devices.clear()
+
+    def instances(self) -> list[Instance]:
+        """By name."""
+        return [self._instances[name] for name in sorted(self._instances)]
+
+    def devices(self) -> Iterator[tuple[str, Instance, dict[str, Any]]]:
+        """(device, instance, row)."""
+        for instance in self.instances():
+            for device, row in instance.devices.items():
+                yield device, instance, row
+
+    def units(self, keys: Mapping[str, int | None], unit: str) -> dict[str, int]:
+        """
+        How far a canary got. ``keys``: key -> the canary's version. ``assigned`` units are in the
+        canary arm; of them ``applied`` run its versions, on ``refused`` an instance refused them,
+        ``silent`` did not say.
+        """
+        counts = {"assigned": 0, "applied": 0, "refused": 0, "silent": 0}
+        for instance in self._instances.values():
+            verdict = _verdict(instance.keys, keys)
+            number = 1 if unit == "instance" else _in_canary(instance.devices, keys)
+            if unit == "instance" and verdict == "silent":
+                continue
+            counts["assigned"] += number
+            counts[verdict] += number
+        return counts
+
+    def _merge(self, known: Instance, body: Mapping[str, Any]) -> None:
+        known.about.update({name: body[name] for name in _PLAIN if name in body})
+        keys = body.get("keys")
+        if isinstance(keys, dict):
+            for key, about in keys.items():
+                if isinstance(about, dict) and (key in known.keys or len(known.keys) < _MAX_KEYS):
+                    known.keys[key] = about
+        devices = body.get("devices")
+        if isinstance(devices, dict):
+            self._merge_devices(known, devices)
+
+    def _merge_devices(self, known: Instance, devices: Mapping[str, Any]) -> None:
+        room = MAX_DEVICES - sum(len(each.devices) for each in self._instances.values())
+        for row in devices.get("rows") or ():
+            if not isinstance(row, dict) or not isinstance(row.get("device"), str):
+                continue
+            if row["device"] not in known.devices:
+                if room <= 0:
+                    continue
+                room -= 1
+            known.devices[row["device"]] = row
+        for device in devices.get("gone") or ():
+            known.devices.pop(device, None)
+
+
+def _verdict(told: Mapping[str, dict[str, Any]], keys: Mapping[str, int | None]) -> str:
+    states = []
+    for key, version in keys.items():
+        about = told.get(key + _CANARY, {})
+        states.append(about.get("state") if about.get("version") == version else None)
+    if "refused" in states:
+        return "refused"
+    return "applied" if states and all(state == "applied" for state in states) else "silent"
+
+
+def _in_canary(devices: Mapping[str, dict[str, Any]], keys: Mapping[str, int | None]) -> int:
+    count = 0
+    for row in devices.values():
+        told = row.get("keys")
+        if not isinstance(told, dict):
+            continue
+        arms = [told.get(key) for key in keys]
+        count += any(isinstance(a, dict) and a.get("arm") == "canary" for a in arms)
+    return count

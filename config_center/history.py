@@ -1,0 +1,65 @@
+"""Versions of a key and what differs between them, from the journal."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from config_center import reading
+from config_center.problems import not_found
+from config_center.publishing import check_key
+
+if TYPE_CHECKING:
+    from config_center.journal import Version
+    from config_center.space import Space
+
+
+class Histories:
+    """The histories of the keys of one namespace."""
+
+    def __init__(self, space: Space) -> None:
+        self._ledger = space.ledger
+
+    async def version(self, key: str, number: int) -> dict[str, Any]:
+        """One version. Raises Problem 404."""
+        found = await self._get(key, number)
+        return {"key": key, **reading.version_words(found), **reading.value_words(found.content)}
+
+    async def versions(self, key: str, limit: int, after: str | None) -> dict[str, Any]:
+        """All versions, the newest first; ``after`` is a version number. Raises Problem 404."""
+        found = await self._all(key)
+        rows = [reading.version_words(version) for version in reversed(found)]
+        return reading.page(rows, "version", limit, after)
+
+    async def diff(
+        self, key: str, before: int | None, after: int | None, form: str
+    ) -> dict[str, Any]:
+        """From ``before`` (none: stable while a canary runs, else one earlier) to ``after``."""
+        numbers = [version.content.version for version in await self._all(key)]
+        new = numbers[-1] if after is None else after
+        old = self._earlier(key, numbers, new) if before is None else before
+        first, second = await self._get(key, old), await self._get(key, new)
+        return await asyncio.to_thread(reading.compare, key, first, second, form)
+
+    def _earlier(self, key: str, numbers: list[int], new: int) -> int:
+        entry = self._ledger.state.entries.get(key)
+        if entry is not None and entry.rollout is not None and entry.version not in (None, new):
+            return entry.version or new
+        earlier = [number for number in numbers if number < new]
+        if not earlier:
+            raise not_found(f"{key} has no version before {new}", key=key)
+        return earlier[-1]
+
+    async def _all(self, key: str) -> list[Version]:
+        check_key(key)
+        found = await self._ledger.journal.versions(self._ledger.ns, key)
+        if not found:
+            raise not_found(f"there is no key {key!r} in {self._ledger.ns}", key=key)
+        return found
+
+    async def _get(self, key: str, number: int) -> Version:
+        check_key(key)
+        found = await self._ledger.journal.version(self._ledger.ns, key, number)
+        if found is None or found.content.body is None:
+            raise not_found(f"{key} has no version {number}", key=key, version=number)
+        return found

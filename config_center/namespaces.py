@@ -1,0 +1,61 @@
+"""Namespaces as people see them, and what a template binds in a new one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from client_sdk.bodies import encode_body
+from client_sdk.contents import Content, Op
+from client_sdk.kinds import TEMPLATES
+from client_sdk.records import NAMESPACE, sha256_hex
+from client_sdk.suggestions import did_you_mean
+from config_center.problems import invalid
+from config_center.schemas import PREFIX
+from config_center.sizes import Sizes
+
+if TYPE_CHECKING:
+    from client_sdk.state import NamespaceState
+    from config_center.ledger.ledger import Ledger
+
+
+def check_name(ns: str) -> None:
+    """Raise Problem 400 for a name that no namespace can be given."""
+    if ns.startswith("_") or not NAMESPACE.match(ns):
+        raise invalid(
+            "a namespace has lower-case letters, digits and -, at most 63, and begins with a "
+            "letter or digit"
+        )
+
+
+def template_bindings(template: str | None) -> dict[str, dict[str, Any]]:
+    """Key -> binding of a template. Raises Problem 400 for one that does not exist."""
+    if template is None:
+        return {}
+    if template not in TEMPLATES:
+        hint = did_you_mean(template, TEMPLATES) or f"; there is {', '.join(TEMPLATES)}"
+        raise invalid(f"there is no template {template[:64]!r}{hint}", field="template")
+    return {key: {"kind": kind} for key, kind in TEMPLATES[template].items()}
+
+
+def binding_op(state: NamespaceState, key: str, binding: dict[str, Any]) -> Op:
+    """The operation that binds ``key``."""
+    known = state.entries.get(PREFIX + key)
+    version = 1 if known is None else known.latest + 1
+    body = encode_body(binding, "json")
+    content = Content(version, sha256_hex(body), len(body), "json", body=body)
+    return Op(PREFIX + key, "set", version, content)
+
+
+def namespace_json(ledger: Ledger) -> dict[str, Any]:
+    """Mode, position and size of a namespace."""
+    state = ledger.state
+    _, size = Sizes().of(state)
+    return {
+        "namespace": ledger.ns,
+        "mode": ledger.mode.value,
+        "reason": ledger.reason,
+        "position": str(state.position),
+        "keys": len(state.keys()),
+        "bytes": size,
+        "watchers": len(ledger.watchers),
+    }

@@ -1,0 +1,230 @@
+"""How keys, versions and differences are shown. Pure."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from client_sdk.bodies import decode_body
+from client_sdk.difference import difference, json_patch
+from client_sdk.greyscale import decide, normal_device
+from client_sdk.sealing import masked
+from config_center.problems import invalid, not_found, too_large
+from config_center.rollouts.book import timestamp
+from config_center.schemas import binding_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from client_sdk.contents import Content, Op, Rollout
+    from client_sdk.records import Header
+    from client_sdk.state import Entry, NamespaceState
+    from config_center.journal import Version
+
+_MAX_DIFF_LINES = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """Who published a version, when (milliseconds, UTC) and why."""
+
+    author: str = ""
+    comment: str = ""
+    ts: int = 0
+
+    @classmethod
+    def of(cls, header: Header) -> About:
+        """From the change that brought the version."""
+        return cls(header.author, header.comment, header.ts)
+
+
+def entry_of(state: NamespaceState, key: str) -> Entry:
+    """The entry of a key that exists. Raises Problem 404."""
+    entry = state.entries.get(key)
+    if entry is None or not entry.exists or key.startswith("_"):
+        raise not_found(f"there is no key {key[:128]!r}", key=key)
+    return entry
+
+
+def rollout_words(rollout: Rollout | None) -> dict[str, Any] | None:
+    """A rollout beside a key."""
+    if rollout is None:
+        return None
+    return {
+        "id": rollout.id,
+        "state": rollout.state,
+        "percent": rollout.percent,
+        "unit": rollout.unit,
+    }
+
+
+def value_words(content: Content | None) -> dict[str, Any]:
+    """The value of a content, sealed fields masked; its text unless it is json."""
+    if content is None:
+        return {"value": None, "format": None, "sha256": None}
+    value, text = decode_body(content)
+    words = {"value": masked(value), "format": content.format, "sha256": content.sha256}
+    return words if text is None else {**words, "text": text}
+
+
+def key_words(state: NamespaceState, entry: Entry, about: About | None) -> dict[str, Any]:
+    """GET of a key."""
+    bound = binding_of(state, entry.key)
+    return {
+        "key": entry.key,
+        "version": entry.version,
+        "latest": entry.latest,
+        "kind": None if bound is None else bound.kind,
+        **value_words(entry.content),
+        "epoch": entry.position.e,
+        "revision": entry.position.v,
+        "comment": None if about is None else about.comment,
+        "author": None if about is None else about.author,
+        "published_at": None if about is None else timestamp(about.ts),
+        "rollout": rollout_words(entry.rollout),
+    }
+
+
+def row_words(state: NamespaceState, entry: Entry) -> dict[str, Any]:
+    """A key in a list."""
+    content = entry.content
+    bound = binding_of(state, entry.key)
+    return {
+        "key": entry.key,
+        "version": entry.version,
+        "latest": entry.latest,
+        "format": None if content is None else content.format,
+        "kind": None if bound is None else bound.kind,
+        "size": None if content is None else content.size,
+        "sha256": None if content is None else content.sha256,
+        "epoch": entry.position.e,
+        "revision": entry.position.v,
+        "rollout": rollout_words(entry.rollout),
+    }
+
+
+def resolve(
+    entry: Entry, unit: str, attributes: Mapping[str, str], kind: str | None
+) -> dict[str, Any]:
+    """What one unit gets of a key, and why."""
+    rollout = entry.rollout
+    wanted = kind or ("device" if rollout is None else rollout.unit)
+    name = normal_device(unit) if wanted == "device" else unit
+    asked = name if rollout is None or rollout.unit == wanted else None
+    decision = decide(rollout, asked, attributes)
+    canary = decision.arm == "canary" and rollout is not None
+    content = rollout.content if canary and rollout is not None else entry.content
+    return {
+        "key": entry.key,
+        **value_words(content),
+        "version": None if content is None else content.version,
+        "arm": decision.arm,
+        "reason": decision.reason,
+        "bucket": decision.bucket,
+        "rollout": None if rollout is None else rollout.id,
+    }
+
+
+def version_words(version: Version) -> dict[str, Any]:
+    """A version in the history of its key."""
+    content, header = version.content, version.header
+    words = {
+        "version": content.version,
+        "sha256": content.sha256,
+        "size": content.size,
+        "format": content.format,
+        "author": header.author,
+        "comment": header.comment,
+        "published_at": timestamp(header.ts),
+        "epoch": header.e,
+        "revision": header.v,
+    }
+    if content.rollback_of is not None:
+        words["rollback_of"] = content.rollback_of
+    return words
+
+
+def change_words(header: Header, asked: Iterable[str], warnings: list[str]) -> dict[str, Any]:
+    """What a committed change answers; all of it is in its header, so a retry answers the same."""
+    keys = set(asked)
+    ops = [op for op in header.ops if op.key in keys]
+    rollout = next((op.rollout for op in ops if op.rollout is not None), None)
+    return {
+        "change": header.id,
+        "epoch": header.e,
+        "revision": header.v,
+        "keys": [_op_words(op) for op in ops],
+        "rollout": rollout_words(rollout),
+        "warnings": warnings,
+    }
+
+
+def publish_words(header: Header, key: str, warnings: list[str]) -> dict[str, Any]:
+    """The same for a change of one key."""
+    words = change_words(header, [key], warnings)
+    (about,) = words.pop("keys")
+    return {**about, **words}
+
+
+def _op_words(op: Op) -> dict[str, Any]:
+    served = op.content if op.rollout is None else op.rollout.content
+    return {
+        "key": op.key,
+        "version": None if op.content is None else op.content.version,
+        "latest": op.latest,
+        "sha256": None if served is None else served.sha256,
+    }
+
+
+def compare(key: str, before: Version, after: Version, form: str) -> dict[str, Any]:
+    """The difference between two versions; secrets are masked before they are compared."""
+    old, old_text = decode_body(before.content)
+    new, new_text = decode_body(after.content)
+    old, new = masked(old), masked(new)
+    words: dict[str, Any] = {
+        "key": key,
+        "from": before.content.version,
+        "to": after.content.version,
+        "format": form,
+    }
+    if form == "unified":
+        left, right = _lines(old, old_text), _lines(new, new_text)
+        names = (f"{key} {words['from']}", f"{key} {words['to']}")
+        return {**words, "diff": "".join(difflib.unified_diff(left, right, *names))}
+    deltas = difference(old, new)
+    if form == "json-patch":
+        return {**words, "patch": json_patch(deltas)}
+    return {**words, "changes": [delta.to_json() for delta in deltas]}
+
+
+def _lines(value: Any, text: str | None) -> list[str]:
+    if text is None:
+        option = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS
+        text = orjson.dumps(value, option=option).decode("utf-8")
+    lines = text.splitlines(keepends=True)
+    if len(lines) > _MAX_DIFF_LINES:
+        raise too_large(
+            f"a unified difference is made of at most {_MAX_DIFF_LINES} lines; ask for json-patch",
+            _MAX_DIFF_LINES,
+        )
+    if lines and not lines[-1].endswith("\n"):
+        lines[-1] += "\n"
+    return lines
+
+
+def page(
+    items: Sequence[dict[str, Any]], name: str, limit: int, after: str | None
+) -> dict[str, Any]:
+    """A page of items sorted by ``name``; the cursor is the last one's name."""
+    start = 0
+    if after is not None:
+        names = [str(item[name]) for item in items]
+        if after not in names:
+            raise invalid("after is the `next` of the page before; begin anew", parameter="after")
+        start = names.index(after) + 1
+    chosen = list(items[start : start + limit])
+    more = start + limit < len(items)
+    return {"items": chosen, "next": str(chosen[-1][name]) if more and chosen else None}

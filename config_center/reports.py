@@ -1,0 +1,111 @@
+"""
+Reports of instances: taken over HTTP from their own token, or read from the store's streams.
+
+A report from the store proves itself: it must be signed with the report key of a token of the
+instance it names. A report that came by HTTP must be the caller's own besides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING
+
+from client_sdk.bodies import decode_body
+from client_sdk.errors import ConfigError, NotVerified
+from client_sdk.reports import Report
+from config_center.access import TOKEN_PREFIX
+from config_center.problems import Problem, invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from config_center.access import Actor
+    from config_center.fleet import Fleet
+    from config_center.ledger.registry import Registry
+    from config_center.space import Space
+
+log = logging.getLogger(__name__)
+
+_EVERY = 1.0
+
+
+class Reports:
+    """Feeds the fleets of the spaces."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        spaces: Mapping[str, Space],
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self._registry = registry
+        self._spaces = spaces
+        self._clock_ms = clock_ms
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to read the store's streams."""
+        self._task = asyncio.create_task(self._read_for_ever(), name="reports")
+
+    async def close(self) -> None:
+        """Stop."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    def fleet(self, space: Space) -> Fleet:
+        """The fleet as of now."""
+        space.fleet.expire(self._clock_ms() / 1000)
+        return space.fleet
+
+    def take(self, space: Space, frame: bytes, actor: Actor) -> None:
+        """A report by HTTP. Raises Problem 400 (unreadable), 403 (not the caller's)."""
+        try:
+            report = Report.decode(frame)
+        except NotVerified as error:
+            raise invalid(str(error)) from None
+        if report.instance != actor.instance or report.ns != space.ledger.ns:
+            raise Problem("forbidden", "a token reports for its own instance, in this namespace")
+        if not report.verify(actor.report_key):
+            raise Problem("forbidden", "the report is not signed with this token's report key")
+        space.fleet.hear(report, self._clock_ms() / 1000)
+
+    async def read_once(self, space: Space) -> None:
+        """Take what lies in the store's streams and is signed as it should be."""
+        ns = space.ledger.ns
+        found, space.cursors = await self._registry.store.read_reports(ns, space.cursors)
+        if not found:
+            return
+        keys = self._keys()
+        for _, frame in found:
+            try:
+                report = Report.decode(frame)
+            except NotVerified:
+                continue
+            mine = report.ns == ns and any(map(report.verify, keys.get(report.instance, ())))
+            if mine:
+                space.fleet.hear(report, self._clock_ms() / 1000)
+
+    def _keys(self) -> dict[str, list[bytes]]:
+        keys: dict[str, list[bytes]] = {}
+        for key, entry in self._registry.system.state.entries.items():
+            if key.startswith(TOKEN_PREFIX) and entry.content is not None:
+                about = decode_body(entry.content)[0]
+                if about.get("instance"):
+                    public = bytes.fromhex(about["report_key"])
+                    keys.setdefault(about["instance"], []).append(public)
+        return keys
+
+    async def _read_for_ever(self) -> None:
+        while True:
+            for space in tuple(self._spaces.values()):
+                try:
+                    await self.read_once(space)
+                except ConfigError as error:
+                    log.debug("reports of %s cannot be read now: %s", space.ledger.ns, error)
+                except Exception:  # reading reports must outlive whatever one round met
+                    log.exception("reading reports of %s failed", space.ledger.ns)
+            await asyncio.sleep(_EVERY)

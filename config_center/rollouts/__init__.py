@@ -1,0 +1,1 @@
+"""Rollouts: what may be done to one (plan), and what became of each (book)."""

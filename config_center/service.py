@@ -1,0 +1,418 @@
+"""
+What the center can be asked, as plain calls: the HTTP API, ``up`` and tests use this one facade.
+
+Every method raises Problem to refuse, and answers as the contract says. Reads come from verified
+memory and never wait; versions and differences ask the journal.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from typing import TYPE_CHECKING, Any
+
+from client_sdk.bodies import decode_body
+from config_center import asking, reading
+from config_center.changes import Answer, Changes, Wish, key_answer
+from config_center.history import Histories
+from config_center.ledger.words import Draft, Mode, Planned
+from config_center.namespaces import binding_op, check_name, namespace_json, template_bindings
+from config_center.problems import Problem, not_found
+from config_center.publishing import Condition, Operation, Put, check_key
+from config_center.reports import Reports
+from config_center.rollouts.plan import Move, plan_move
+from config_center.schemas import binding_of, compile_binding, kinds_json
+from config_center.space import Space
+from config_center.tokens import Tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from client_sdk.sealing import Kek
+    from client_sdk.signing import TrustList
+    from client_sdk.state import NamespaceState
+    from config_center.access import Actor
+    from config_center.ledger.ledger import Ledger
+    from config_center.ledger.registry import Registry
+    from config_center.settings import Limits
+
+__all__ = ["Answer", "Service"]
+
+
+class Service:
+    """``clock_ms`` gives milliseconds since 1970, ``rng(n)`` n random bytes."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        limits: Limits,
+        kek: Kek,
+        trust: TrustList,
+        *,
+        clock_ms: Callable[[], int],
+        rng: Callable[[int], bytes],
+    ) -> None:
+        self.registry = registry
+        self.trust = trust
+        self._limits = limits
+        self._kek = kek
+        self._rng = rng
+        self._spaces: dict[str, Space] = {}
+        self._changes = Changes(kek, clock_ms, rng)
+        self._tokens = Tokens(registry, rng)
+        self._reports = Reports(registry, self._spaces, clock_ms)
+
+    async def open(self) -> None:
+        """Read every namespace's past, and follow what comes."""
+        for ns, ledger in self.registry.ledgers.items():
+            if not ns.startswith("_") and ledger.mode is not Mode.ENDED:
+                await self._add(ledger)
+        self._reports.start()
+
+    async def close(self) -> None:
+        """Stop following."""
+        await self._reports.close()
+        for space in self._spaces.values():
+            space.close()
+
+    def ledger(self, ns: str) -> Ledger:
+        """The ledger of a namespace. Raises Problem 404."""
+        return self.registry.get(ns)
+
+    def modes(self) -> dict[str, dict[str, str]]:
+        """Whether each namespace takes changes, and why not."""
+        return {
+            ns: {"mode": ledger.mode.value, "reason": ledger.reason}
+            for ns, ledger in self.registry.ledgers.items()
+            if ledger.mode is not Mode.ENDED
+        }
+
+    # -- publishing ---------------------------------------------------------------------------
+
+    async def put(self, ns: str, key: str, put: Put, actor: Actor) -> Answer:
+        """Publish a value, to all or to a canary."""
+        space = self._space(ns)
+        operation = await asking.put_operation(key, put, self._limits)
+        change = self._changes.change((operation,), put.rollout, actor, supersede=put.supersede)
+        asked = {
+            "key": key,
+            "value": operation.value,
+            "text": operation.text,
+            "format": put.format,
+            "rollout": put.rollout,
+            "conditions": [put.if_match, put.if_none_match, put.supersede],
+            "comment": put.comment,
+        }
+        wish = Wish(actor, "put", asked, put.comment, put.idempotency_key)
+        header, warnings = await self._changes.commit(space, change, wish)
+        return key_answer(header, key, warnings)
+
+    async def validate(self, ns: str, key: str, put: Put, actor: Actor) -> dict[str, Any]:
+        """Everything that a publish would check, without publishing."""
+        space = self._space(ns)
+        operation = await asking.put_operation(key, put, self._limits)
+        change = self._changes.change((operation,), put.rollout, actor, supersede=put.supersede)
+        planned = space.plan(space.ledger.state, change, dry=True)
+        return {"ok": True, "warnings": planned.result}
+
+    async def delete(
+        self,
+        ns: str,
+        key: str,
+        actor: Actor,
+        comment: str = "",
+        if_match: str | None = None,
+        idempotency_key: str | None = None,
+        supersede: bool = False,
+    ) -> Answer:
+        """Remove a key; a rollback brings it back."""
+        check_key(key)
+        operation = Operation("delete", key, condition=Condition(if_match))
+        asked = {"key": key, "conditions": [if_match, supersede], "comment": comment}
+        wish = Wish(actor, "delete", asked, comment, idempotency_key)
+        return await self._one(ns, operation, wish, supersede)
+
+    async def rollback(
+        self,
+        ns: str,
+        key: str,
+        to: int | None,
+        actor: Actor,
+        comment: str = "",
+        if_match: str | None = None,
+        idempotency_key: str | None = None,
+        supersede: bool = False,
+    ) -> Answer:
+        """Publish an older version's content as a new version; ``None``: the stable one before."""
+        check_key(key)
+        space = self._space(ns)
+        entry = space.ledger.state.entries.get(key)
+        version: int | None = to
+        expects: tuple[int | None] | None = None
+        if to is None and entry is not None:
+            expects = (entry.version,)
+            version = await space.ledger.journal.stable_before(ns, key, entry.version)
+        found = None if version is None else await space.ledger.journal.version(ns, key, version)
+        content = None if found is None else found.content
+        condition = Condition(if_match)
+        operation = Operation(
+            "rollback", key, content=content, expects=expects, condition=condition
+        )
+        asked = {"key": key, "to": to, "conditions": [if_match, supersede], "comment": comment}
+        wish = Wish(actor, "rollback", asked, comment, idempotency_key)
+        return await self._one(ns, operation, wish, supersede)
+
+    async def change(
+        self,
+        ns: str,
+        operations: list[dict[str, Any]],
+        comment: str,
+        rollout: dict[str, Any] | None,
+        idempotency_key: str | None,
+        supersede: bool,
+        actor: Actor,
+    ) -> Answer:
+        """Several operations as one revision, with one rollout for all of them."""
+        space = self._space(ns)
+        parsed = await asking.operations(operations, self._limits)
+        change = self._changes.change(parsed, rollout, actor, supersede=supersede)
+        asked = {
+            "operations": operations,
+            "rollout": rollout,
+            "supersede": supersede,
+            "comment": comment,
+        }
+        wish = Wish(actor, "change", asked, comment, idempotency_key)
+        header, warnings = await self._changes.commit(space, change, wish)
+        keys = [operation.key for operation in parsed]
+        return Answer(reading.change_words(header, keys, warnings), f'"{header.position}"')
+
+    async def change_state(self, ns: str, which: str, actor: Actor) -> dict[str, Any]:
+        """What became of a change, by its id or the caller's Idempotency-Key."""
+        return await self._changes.state(self._space(ns), which, actor)
+
+    async def cancel_change(self, ns: str, which: str, actor: Actor) -> dict[str, Any]:
+        """Make sure that a change never takes effect."""
+        return await self._changes.cancel(self._space(ns), which, actor)
+
+    # -- reading ------------------------------------------------------------------------------
+
+    def key_bytes(self, ns: str, key: str) -> tuple[bytes, str]:
+        """The rendered answer of ``GET key``, and its ETag."""
+        return self._space(ns).key_bytes(key)
+
+    def resolve(self, ns: str, key: str, unit: str, attributes: dict[str, str]) -> dict[str, Any]:
+        """What one unit gets of a key, and why."""
+        return reading.resolve(self._space(ns).entry(key), unit, attributes, None)
+
+    def keys(self, ns: str, prefix: str, limit: int, after: str | None) -> dict[str, Any]:
+        """Keys with version, format, size and rollout."""
+        space = self._space(ns)
+        state, names = space.ledger.state, space.keys()
+        start = bisect_left(names, prefix)
+        if after is not None:
+            start = max(start, bisect_right(names, after))
+        found = [name for name in names[start : start + limit + 1] if name.startswith(prefix)]
+        items = [reading.row_words(state, state.entries[name]) for name in found[:limit]]
+        return {"items": items, "next": found[limit - 1] if len(found) > limit else None}
+
+    async def key_version(self, ns: str, key: str, version: int) -> dict[str, Any]:
+        """One version of a key."""
+        return await self._history(ns).version(key, version)
+
+    async def versions(self, ns: str, key: str, limit: int, after: str | None) -> dict[str, Any]:
+        """Every version of a key, the newest first."""
+        return await self._history(ns).versions(key, limit, after)
+
+    async def diff(
+        self, ns: str, key: str, from_: int | None, to: int | None, form: str
+    ) -> dict[str, Any]:
+        """What differs between two versions; secrets are masked."""
+        return await self._history(ns).diff(key, from_, to, form)
+
+    # -- schemas ------------------------------------------------------------------------------
+
+    async def set_schema(self, ns: str, key: str, body: dict[str, Any], actor: Actor) -> Answer:
+        """Bind a key to a kind or to a JSON Schema."""
+        check_key(key)
+        binding = compile_binding(body)
+        space = self._space(ns)
+
+        def plan(state: NamespaceState) -> Planned:
+            entry = state.entries.get(key)
+            content = None if entry is None else entry.content
+            wrong = [] if content is None else binding.errors(decode_body(content)[0])
+            told = [f"{key}: the present value does not fit: {e['path']} {e['message']}"
+                    for e in wrong[:1]]  # fmt: skip
+            return Planned((binding_op(state, key, body),), result=told)
+
+        done = await self._changes.submit(
+            space, plan, Wish(actor, "schema", {"key": key, "schema": body})
+        )
+        header = done.header
+        plain = {
+            "key": key,
+            **body,
+            "change": header.id,
+            "epoch": header.e,
+            "revision": header.v,
+            "warnings": done.result,
+        }
+        return Answer(plain, f'"{header.position}"')
+
+    def get_schema(self, ns: str, key: str) -> dict[str, Any]:
+        """What a key is bound to. Raises Problem 404 when to nothing."""
+        check_key(key)
+        binding = binding_of(self._space(ns).ledger.state, key)
+        if binding is None:
+            raise not_found(f"{key} is bound to no kind and no schema", key=key)
+        return binding.to_json(key)
+
+    def kinds(self) -> dict[str, Any]:
+        """Module kinds with their JSON Schema."""
+        return {"items": kinds_json(), "next": None}
+
+    # -- rollouts -----------------------------------------------------------------------------
+
+    def rollouts(self, ns: str, limit: int, after: str | None) -> dict[str, Any]:
+        """Rollouts, running ones first."""
+        space = self._space(ns)
+        rows = [space.story_words(story) for story in space.past.book.stories()]
+        return reading.page(rows, "id", limit, after)
+
+    def rollout(self, ns: str, which: str) -> dict[str, Any]:
+        """One rollout, by id or by a key. Raises Problem 404."""
+        space = self._space(ns)
+        story = space.past.book.find(which)
+        if story is None:
+            raise not_found(f"there is no rollout {which[:128]!r}; GET .../rollouts lists them")
+        return space.story_words(story)
+
+    async def start_rollout(self, ns: str, body: dict[str, Any], actor: Actor) -> Answer:
+        """A change with a rollout: ``operations``, ``rollout``, ``comment``."""
+        return await self.change(
+            ns,
+            body["operations"],
+            body.get("comment", ""),
+            body.get("rollout", {}),
+            body.get("idempotency_key"),
+            bool(body.get("supersede")),
+            actor,
+        )
+
+    async def move_rollout(
+        self, ns: str, which: str, verb: str, body: dict[str, Any], actor: Actor
+    ) -> Answer:
+        """Step, pause, resume, promote or abort. Raises Problem 404, 409."""
+        space = self._space(ns)
+        story = space.past.book.find(which)
+        if story is not None and not story.running:
+            raise Problem(
+                "rollout-ended", f"the rollout was {story.state} already", rollout=story.rollout.id
+            )
+        move = Move(verb, body.get("percent"), bool(body.get("force")))
+        wish = Wish(actor, verb, {"rollout": which, **body}, body.get("comment", ""))
+        done = await self._changes.submit(
+            space, lambda state: Planned(plan_move(state, which, move)), wish
+        )
+        ident = which if story is None else story.rollout.id
+        return Answer(self.rollout(ns, ident), f'"{done.position}"')
+
+    # -- namespaces ---------------------------------------------------------------------------
+
+    def namespaces(self, actor: Actor) -> dict[str, Any]:
+        """The namespaces this actor can see."""
+        ledgers = sorted(self.registry.ledgers.items())
+        seen = [led for ns, led in ledgers if actor.sees(ns) and led.mode is not Mode.ENDED]
+        return {"items": [namespace_json(ledger) for ledger in seen], "next": None}
+
+    def namespace(self, ns: str) -> dict[str, Any]:
+        """Mode, position and size of one."""
+        return namespace_json(self.registry.get(ns))
+
+    async def create_namespace(self, ns: str, template: str | None, actor: Actor) -> dict[str, Any]:
+        """Make a namespace. Raises Problem 409 when the name is, or ever was, in use."""
+        check_name(ns)
+        bindings = template_bindings(template)
+        ledger = await self.registry.create(ns, actor.name)
+        space = await self._add(ledger)
+        if bindings:
+            await self._changes.submit(
+                space,
+                lambda state: Planned(
+                    tuple(binding_op(state, key, bound) for key, bound in bindings.items())
+                ),
+                Wish(actor, "template", {"template": template}, f"template {template}"),
+            )
+        return namespace_json(ledger)
+
+    async def delete_namespace(self, ns: str, actor: Actor) -> dict[str, Any]:
+        """End a namespace; its name is never used again."""
+        space = self._space(ns)
+        ident = self._rng(16).hex()
+        draft = Draft(ident, "end", actor.name, lambda _: Planned(()), type="end")
+        await self.registry.end(ns, draft)
+        space.close()
+        self._spaces.pop(ns, None)
+        return {"namespace": ns, "ended": True, "change": ident}
+
+    # -- fleet and tokens ---------------------------------------------------------------------
+
+    async def report(self, ns: str, frame: bytes, actor: Actor) -> None:
+        """Take a signed report of the actor's own instance. Raises Problem 400, 403."""
+        self._reports.take(self._space(ns), frame, actor)
+
+    def instances(self, ns: str, limit: int, after: str | None) -> dict[str, Any]:
+        """Processes of instances, and which versions they applied or refused."""
+        fleet = self._reports.fleet(self._space(ns))
+        rows = [instance.to_json() for instance in fleet.instances()]
+        return reading.page(rows, "instance", limit, after)
+
+    def devices(self, ns: str, limit: int, after: str | None) -> dict[str, Any]:
+        """Devices, and which versions they get."""
+        fleet = self._reports.fleet(self._space(ns))
+        told = sorted(fleet.devices(), key=lambda found: found[0])
+        rows = [{**row, "instance": instance.name} for _, instance, row in told]
+        return reading.page(rows, "device", limit, after)
+
+    async def create_token(self, asked: dict[str, Any], actor: Actor) -> dict[str, Any]:
+        """A new token; ``token`` is shown this once."""
+        return await self._tokens.create_token(asked, actor)
+
+    def tokens(self) -> dict[str, Any]:
+        """Tokens by name and role."""
+        return self._tokens.tokens()
+
+    async def revoke_token(self, ident: str, actor: Actor) -> dict[str, Any]:
+        """End a token."""
+        return await self._tokens.revoke_token(ident, actor)
+
+    async def ensure_admin_token(self) -> str:
+        """A new admin token where there is none yet; else an empty text."""
+        return await self._tokens.ensure_admin_token()
+
+    def knows_token(self, token: str) -> bool:
+        """True when this token opens something."""
+        return self._tokens.knows_token(token)
+
+    # -- inside -------------------------------------------------------------------------------
+
+    async def _one(self, ns: str, operation: Operation, wish: Wish, supersede: bool) -> Answer:
+        change = self._changes.change((operation,), None, wish.actor, supersede=supersede)
+        header, warnings = await self._changes.commit(self._space(ns), change, wish)
+        return key_answer(header, operation.key, warnings)
+
+    async def _add(self, ledger: Ledger) -> Space:
+        space = Space(ledger, self._limits, self._kek, self._rng)
+        await space.open()
+        self._spaces[ledger.ns] = space
+        return space
+
+    def _history(self, ns: str) -> Histories:
+        return Histories(self._space(ns))
+
+    def _space(self, ns: str) -> Space:
+        space = self._spaces.get(ns)
+        if space is None or space.ledger.mode is Mode.ENDED:
+            self.registry.get(ns)  # raises 404 with what to do
+            raise not_found(f"the namespace {ns!r} is not open to clients")
+        return space

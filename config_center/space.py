@@ -1,0 +1,153 @@
+"""
+One namespace as the service holds it: its ledger, and what is derived from it.
+
+``past`` observes the ledger: it is brought up in the same step as the state, so who reads a state
+finds its past.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from client_sdk.sealing import FINGERPRINT, RingEntry, Sealer
+from config_center.fleet import Fleet
+from config_center.past import Past
+from config_center.problems import not_found, too_large
+from config_center.publishing import Tools, plan_change
+from config_center.reading import key_words
+from config_center.schemas import PREFIX
+from config_center.sizes import Sizes
+
+if TYPE_CHECKING:
+    from client_sdk.records import Record
+    from client_sdk.sealing import Kek, Rng
+    from client_sdk.state import Entry, NamespaceState
+    from config_center.ledger.ledger import Ledger
+    from config_center.ledger.words import Planned
+    from config_center.publishing import Change
+    from config_center.rollouts.book import Story
+    from config_center.settings import Limits
+
+
+@dataclass(slots=True)
+class _Rendered:
+    state: NamespaceState
+    entry: Entry
+    schema: Entry | None
+    body: bytes
+    etag: str
+
+
+class Space:
+    """``past`` follows the ledger in a task of its own; :meth:`catch_up` brings it up to now."""
+
+    def __init__(self, ledger: Ledger, limits: Limits, kek: Kek, rng: Rng) -> None:
+        self.ledger = ledger
+        self.past = Past()
+        self.fleet = Fleet()
+        self.cursors: dict[str, str] = {}
+        self._limits = limits
+        self._sizes = Sizes()
+        self._kek = kek
+        self._rng = rng
+        self._rendered: dict[str, _Rendered] = {}
+        self._sorted: tuple[NamespaceState | None, list[str]] = (None, [])
+        self._ring: tuple[object, dict[str, RingEntry]] = (None, {})
+        self._fingerprint: RingEntry | None = None
+
+    async def open(self) -> None:
+        """Read the past from the journal, and observe what comes."""
+        headers = await self.ledger.journal.headers(self.ledger.ns)
+        for header in headers:
+            self.past.fold(header)
+        for record in self.ledger.recent.values():  # committed while the journal was read
+            self.past.fold(record.header)
+        self.ledger.observers.append(self._observe)
+
+    def close(self) -> None:
+        """Observe no more."""
+        if self._observe in self.ledger.observers:
+            self.ledger.observers.remove(self._observe)
+
+    def _observe(self, record: Record) -> None:
+        self.past.fold(record.header)
+
+    # -- reading ------------------------------------------------------------------------------
+
+    def entry(self, key: str) -> Entry:
+        """The entry of a key that exists. Raises Problem 404."""
+        entry = self.ledger.state.entries.get(key)
+        if entry is None or not entry.exists or key.startswith("_"):
+            raise not_found(f"there is no key {key[:200]!r} in {self.ledger.ns}", key=key[:200])
+        return entry
+
+    def keys(self) -> list[str]:
+        """The names of all keys, sorted."""
+        state = self.ledger.state
+        if self._sorted[0] is not state:
+            self._sorted = state, state.keys()
+        return self._sorted[1]
+
+    def key_bytes(self, key: str) -> tuple[bytes, str]:
+        """The rendered answer of ``GET key`` and its ETag, kept until the entry changes."""
+        state = self.ledger.state
+        kept = self._rendered.get(key)
+        if kept is not None and kept.state is state:
+            return kept.body, kept.etag
+        entry, schema = self.entry(key), state.entries.get(PREFIX + key)
+        if kept is not None and kept.entry is entry and kept.schema is schema:
+            kept.state = state
+            return kept.body, kept.etag
+        about = self.past.about(key, entry.version)
+        body = orjson.dumps(key_words(state, entry, about))
+        kept = _Rendered(state, entry, schema, body, f'"{entry.position}"')
+        self._rendered[key] = kept
+        return kept.body, kept.etag
+
+    def story_words(self, story: Story) -> dict[str, Any]:
+        """A rollout with how far it got; the counts of an ended one are of what is known now."""
+        keys = {key: about["to"] for key, about in story.keys.items()}
+        return {**story.to_json(), "units": self.fleet.units(keys, story.rollout.unit)}
+
+    # -- planning -----------------------------------------------------------------------------
+
+    def plan(self, state: NamespaceState, change: Change, *, dry: bool = False) -> Planned:
+        """What a change comes to here. Raises Problem."""
+        ring = self._known_ring()
+        extra: dict[str, RingEntry] = {}
+        if self._fingerprint is not None and FINGERPRINT not in ring:
+            extra[FINGERPRINT] = self._fingerprint
+        sealer = Sealer(self.ledger.ns, ring, self._kek, self._rng)
+        planned = plan_change(state, change, Tools(self._limits, sealer, extra))
+        self._check_room(state, planned)
+        made = planned.ring.get(FINGERPRINT)
+        if made is not None and not dry:
+            # One fingerprint key for all that are planned before the ring is stored.
+            self._fingerprint = RingEntry.parse(made)
+        return planned
+
+    def _check_room(self, state: NamespaceState, planned: Planned) -> None:
+        keys, size = self._sizes.of(state)
+        more_keys = more = 0
+        for op in planned.ops:
+            known = state.entries.get(op.key)
+            old = known.contents if known is not None else ()
+            more_keys += bool(op.contents) - bool(old)
+            more += sum(c.size for c in op.contents) - sum(c.size for c in old)
+        limits = self._limits
+        if more_keys > 0 and keys + more_keys > limits.keys:
+            raise too_large(f"a namespace has at most {limits.keys} keys", limits.keys)
+        if more > 0 and size + more > limits.namespace_bytes:
+            limit = limits.namespace_bytes
+            raise too_large(f"a namespace holds at most {limit} bytes; remove some keys", limit)
+
+    def _known_ring(self) -> dict[str, RingEntry]:
+        ring = self.ledger.ring
+        if self._ring[0] is not ring:
+            known = self._ring[1]
+            parsed = {n: known.get(n) or RingEntry.parse(text) for n, text in ring.items()}
+            self._ring = ring, parsed
+        return self._ring[1]

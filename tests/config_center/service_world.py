@@ -1,0 +1,41 @@
+"""A service on a ledger, a memory store and a journal of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from client_sdk.sealing import Kek
+from config_center.access import Actor
+from config_center.service import Service
+from config_center.settings import Limits
+from config_center.store.base import Store
+from tests.config_center.ledger.world import center
+from tests.history import TRUST
+
+NOW = 1_700_000_000_000
+ALICE = Actor("alice", "admin")
+KEK = Kek.from_secret(b"k" * 32)
+
+
+@contextlib.asynccontextmanager
+async def service(
+    home: Path, store: Store | None = None, limits: Limits | None = None
+) -> AsyncIterator[Service]:
+    """``default`` is there and empty."""
+    async with center(home, store) as registry:
+        made = Service(
+            registry,
+            limits or Limits(),
+            KEK,
+            TRUST,
+            clock_ms=lambda: NOW,
+            rng=secrets.token_bytes,
+        )
+        try:
+            await made.open()
+            yield made
+        finally:
+            await made.close()
