@@ -48,6 +48,8 @@ def _yaml(text: str, depth: int) -> Any:
     try:
         _check_events(text, depth)
         return YAML(typ="safe", pure=True).load(text)
+    except InvalidValue:  # a ValueError too
+        raise
     except DuplicateKeyError as error:
         raise InvalidValue(f"{_place(error)}a name stands twice in one mapping") from None
     except MarkedYAMLError as error:

@@ -60,11 +60,9 @@ class Fleet:
         fresh = known is None or known.incarnation != report.incarnation
         if known is not None and not fresh and report.seq <= known.seq:
             return False
+        if known is None and not self._has_room(now):
+            return False
         if known is None or fresh or report.body.get("full"):
-            if known is None and len(self._instances) >= MAX_INSTANCES:
-                self.expire(now)
-                if len(self._instances) >= MAX_INSTANCES:
-                    return False
             known = Instance(report.instance, report.incarnation, report.seq, now)
             self._instances[report.instance] = known
         known.seq, known.heard_at = report.seq, now
@@ -104,6 +102,11 @@ class Fleet:
             counts["assigned"] += number
             counts[verdict] += number
         return counts
+
+    def _has_room(self, now: float) -> bool:
+        if len(self._instances) >= MAX_INSTANCES:
+            self.expire(now)
+        return len(self._instances) < MAX_INSTANCES
 
     def _merge(self, known: Instance, body: Mapping[str, Any]) -> None:
         known.about.update({name: body[name] for name in _PLAIN if name in body})

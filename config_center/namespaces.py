@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from client_sdk.bodies import encode_body
+from client_sdk.bodies import decode_body, encode_body
 from client_sdk.contents import Content, Op
 from client_sdk.kinds import TEMPLATES
 from client_sdk.records import NAMESPACE, sha256_hex
 from client_sdk.suggestions import did_you_mean
+from config_center.ledger.words import Planned
 from config_center.problems import invalid
 from config_center.schemas import PREFIX
 from config_center.sizes import Sizes
@@ -16,6 +17,8 @@ from config_center.sizes import Sizes
 if TYPE_CHECKING:
     from client_sdk.state import NamespaceState
     from config_center.ledger.ledger import Ledger
+    from config_center.ledger.words import Committed
+    from config_center.schemas import Binding
 
 
 def check_name(ns: str) -> None:
@@ -44,6 +47,32 @@ def binding_op(state: NamespaceState, key: str, binding: dict[str, Any]) -> Op:
     body = encode_body(binding, "json")
     content = Content(version, sha256_hex(body), len(body), "json", body=body)
     return Op(PREFIX + key, "set", version, content)
+
+
+def plan_binding(
+    state: NamespaceState, key: str, body: dict[str, Any], binding: Binding
+) -> Planned:
+    """Bind ``key``; a present value that does not fit stays, and is the ``result``: a warning."""
+    entry = state.entries.get(key)
+    content = None if entry is None else entry.content
+    wrong = [] if content is None else binding.errors(decode_body(content)[0])
+    told = [
+        f"{key}: the present value does not fit: {error['path']} {error['message']}"
+        for error in wrong[:1]
+    ]
+    return Planned((binding_op(state, key, body),), result=told)
+
+
+def binding_words(done: Committed, key: str, body: dict[str, Any]) -> dict[str, Any]:
+    """What binding a key answers."""
+    return {
+        "key": key,
+        **body,
+        "change": done.header.id,
+        "epoch": done.header.e,
+        "revision": done.header.v,
+        "warnings": done.result,
+    }
 
 
 def namespace_json(ledger: Ledger) -> dict[str, Any]:

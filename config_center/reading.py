@@ -106,17 +106,14 @@ def row_words(state: NamespaceState, entry: Entry) -> dict[str, Any]:
     }
 
 
-def resolve(
-    entry: Entry, unit: str, attributes: Mapping[str, str], kind: str | None
-) -> dict[str, Any]:
-    """What one unit gets of a key, and why."""
-    rollout = entry.rollout
-    wanted = kind or ("device" if rollout is None else rollout.unit)
-    name = normal_device(unit) if wanted == "device" else unit
-    asked = name if rollout is None or rollout.unit == wanted else None
-    decision = decide(rollout, asked, attributes)
-    canary = decision.arm == "canary" and rollout is not None
-    content = rollout.content if canary and rollout is not None else entry.content
+def resolve(entry: Entry, unit: str, attributes: Mapping[str, str]) -> dict[str, Any]:
+    """What one unit (a device, or an instance where the rollout goes by these) gets, and why."""
+    rollout, content = entry.rollout, entry.content
+    if rollout is None or rollout.unit == "device":
+        unit = normal_device(unit)
+    decision = decide(rollout, unit, attributes)
+    if rollout is not None and decision.arm == "canary":
+        content = rollout.content
     return {
         "key": entry.key,
         **value_words(content),
@@ -171,12 +168,15 @@ def publish_words(header: Header, key: str, warnings: list[str]) -> dict[str, An
 
 def _op_words(op: Op) -> dict[str, Any]:
     served = op.content if op.rollout is None else op.rollout.content
-    return {
+    words: dict[str, Any] = {
         "key": op.key,
         "version": None if op.content is None else op.content.version,
         "latest": op.latest,
         "sha256": None if served is None else served.sha256,
     }
+    if served is not None and served.rollback_of is not None:
+        words["rollback_of"] = served.rollback_of
+    return words
 
 
 def compare(key: str, before: Version, after: Version, form: str) -> dict[str, Any]:

@@ -10,12 +10,18 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, Any
 
-from client_sdk.bodies import decode_body
 from config_center import asking, reading
 from config_center.changes import Answer, Changes, Wish, key_answer
 from config_center.history import Histories
 from config_center.ledger.words import Draft, Mode, Planned
-from config_center.namespaces import binding_op, check_name, namespace_json, template_bindings
+from config_center.namespaces import (
+    binding_op,
+    binding_words,
+    check_name,
+    namespace_json,
+    plan_binding,
+    template_bindings,
+)
 from config_center.problems import Problem, not_found
 from config_center.publishing import Condition, Operation, Put, check_key
 from config_center.reports import Reports
@@ -29,7 +35,6 @@ if TYPE_CHECKING:
 
     from client_sdk.sealing import Kek
     from client_sdk.signing import TrustList
-    from client_sdk.state import NamespaceState
     from config_center.access import Actor
     from config_center.ledger.ledger import Ledger
     from config_center.ledger.registry import Registry
@@ -202,7 +207,7 @@ class Service:
 
     def resolve(self, ns: str, key: str, unit: str, attributes: dict[str, str]) -> dict[str, Any]:
         """What one unit gets of a key, and why."""
-        return reading.resolve(self._space(ns).entry(key), unit, attributes, None)
+        return reading.resolve(self._space(ns).entry(key), unit, attributes)
 
     def keys(self, ns: str, prefix: str, limit: int, after: str | None) -> dict[str, Any]:
         """Keys with version, format, size and rollout."""
@@ -229,35 +234,17 @@ class Service:
         """What differs between two versions; secrets are masked."""
         return await self._history(ns).diff(key, from_, to, form)
 
-    # -- schemas ------------------------------------------------------------------------------
-
     async def set_schema(self, ns: str, key: str, body: dict[str, Any], actor: Actor) -> Answer:
         """Bind a key to a kind or to a JSON Schema."""
         check_key(key)
         binding = compile_binding(body)
         space = self._space(ns)
 
-        def plan(state: NamespaceState) -> Planned:
-            entry = state.entries.get(key)
-            content = None if entry is None else entry.content
-            wrong = [] if content is None else binding.errors(decode_body(content)[0])
-            told = [f"{key}: the present value does not fit: {e['path']} {e['message']}"
-                    for e in wrong[:1]]  # fmt: skip
-            return Planned((binding_op(state, key, body),), result=told)
-
+        wish = Wish(actor, "schema", {"key": key, "schema": body})
         done = await self._changes.submit(
-            space, plan, Wish(actor, "schema", {"key": key, "schema": body})
+            space, lambda state: plan_binding(state, key, body, binding), wish
         )
-        header = done.header
-        plain = {
-            "key": key,
-            **body,
-            "change": header.id,
-            "epoch": header.e,
-            "revision": header.v,
-            "warnings": done.result,
-        }
-        return Answer(plain, f'"{header.position}"')
+        return Answer(binding_words(done, key, body), f'"{done.position}"')
 
     def get_schema(self, ns: str, key: str) -> dict[str, Any]:
         """What a key is bound to. Raises Problem 404 when to nothing."""
@@ -270,8 +257,6 @@ class Service:
     def kinds(self) -> dict[str, Any]:
         """Module kinds with their JSON Schema."""
         return {"items": kinds_json(), "next": None}
-
-    # -- rollouts -----------------------------------------------------------------------------
 
     def rollouts(self, ns: str, limit: int, after: str | None) -> dict[str, Any]:
         """Rollouts, running ones first."""
@@ -316,8 +301,6 @@ class Service:
         )
         ident = which if story is None else story.rollout.id
         return Answer(self.rollout(ns, ident), f'"{done.position}"')
-
-    # -- namespaces ---------------------------------------------------------------------------
 
     def namespaces(self, actor: Actor) -> dict[str, Any]:
         """The namespaces this actor can see."""
@@ -393,8 +376,6 @@ class Service:
     def knows_token(self, token: str) -> bool:
         """True when this token opens something."""
         return self._tokens.knows_token(token)
-
-    # -- inside -------------------------------------------------------------------------------
 
     async def _one(self, ns: str, operation: Operation, wish: Wish, supersede: bool) -> Answer:
         change = self._changes.change((operation,), None, wish.actor, supersede=supersede)

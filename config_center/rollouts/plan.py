@@ -52,11 +52,7 @@ class Terms:
     @classmethod
     def read(cls, plain: Mapping[str, Any]) -> Terms:
         """From a request's JSON. Raises Problem 400 that names the field."""
-        for name in plain:
-            if name not in _FIELDS:
-                raise invalid(f"a rollout has no field {name[:64]!r}{did_you_mean(name, _FIELDS)}")
-        if "percent" not in plain:
-            raise invalid("a rollout needs its percent", field="percent")
+        _check_fields(plain)
         unit, salt = plain.get("unit", "device"), plain.get("salt")
         if unit not in UNITS:
             raise invalid("unit is device or instance", field="unit")
@@ -224,6 +220,14 @@ def _rollout(entry: Entry) -> Rollout:
     if entry.rollout is None:
         raise ValueError(f"{entry.key} is in no rollout")
     return entry.rollout
+
+
+def _check_fields(plain: Mapping[str, Any]) -> None:
+    for name in plain:
+        if name not in _FIELDS:
+            raise invalid(f"a rollout has no field {name[:64]!r}{did_you_mean(name, _FIELDS)}")
+    if "percent" not in plain:
+        raise invalid("a rollout needs its percent", field="percent")
 
 
 def _patterns(plain: Mapping[str, Any], name: str, unit: str) -> tuple[str, ...]:

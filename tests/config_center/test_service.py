@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -344,3 +346,41 @@ async def test_the_first_admin_token_is_made_once(tmp_path: Path) -> None:
 
         assert token.startswith("cc_")
         assert await center.ensure_admin_token() == ""
+
+
+async def test_secrets_published_at_once_share_one_fingerprint_key(tmp_path: Path) -> None:
+    async with service(tmp_path) as center:
+        for key in ("a", "b"):
+            await center.set_schema(NS, key, {"kind": "llm"}, ALICE)
+        await asyncio.gather(put(center, "a", LLM), put(center, "b", LLM))
+        seals = [get(center, key)["value"]["api_key"] for key in ("a", "b")]
+        done = await put(center, "b", LLM)
+
+        assert seals[0] == seals[1]
+        assert done["warnings"] == ["b: the same value as version 1"]
+
+
+async def test_a_report_from_the_store_must_be_signed_by_its_instance(tmp_path: Path) -> None:
+    class Streams(MemoryStore):
+        frames: tuple[bytes, ...] = ()
+
+        async def read_reports(self, ns: str, cursors: Any) -> Any:
+            found, self.frames = [("gw-1", frame) for frame in self.frames], ()
+            return found, dict(cursors)
+
+    store = Streams()
+    async with service(tmp_path, store) as center:
+        asked = {"name": "gw", "role": "instance", "instance": "gw-1"}
+        token = (await center.create_token(asked, ALICE))["token"]
+        report = Report("gw-1", "i", 1, 1, NS, {"position": "1-1"})
+        store.frames = (
+            b"junk",
+            replace(report, seq=9).encode(report_key("cc_forged")),
+            replace(report, seq=8, ns="other").encode(report_key(token)),
+            report.encode(report_key(token)),
+        )
+        async with asyncio.timeout(10):
+            while not center.instances(NS, 10, None)["items"]:
+                await asyncio.sleep(0.01)
+
+        assert [each["position"] for each in center.instances(NS, 10, None)["items"]] == ["1-1"]

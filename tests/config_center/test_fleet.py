@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from typing import Any
+
+from client_sdk.reports import Report
+from config_center.fleet import DEVICE_SECONDS, INSTANCE_SECONDS, Fleet
+
+CANARY = {"a@canary": {"version": 2, "arm": "canary", "state": "applied"}}
+
+
+def report(seq: int, body: dict[str, Any], incarnation: str = "i", name: str = "gw") -> Report:
+    return Report(name, incarnation, seq, 0, "ns", body)
+
+
+def test_deltas_add_up_and_replays_are_dropped() -> None:
+    fleet = Fleet()
+    assert fleet.hear(report(1, {"position": "1-1", "keys": {"a": {"version": 1}}}), 0)
+    assert fleet.hear(report(2, {"keys": {"b": {"version": 3}}}), 1)
+    assert not fleet.hear(report(2, {"position": "9-9"}), 2)
+    (only,) = fleet.instances()
+
+    assert only.to_json() == {
+        "instance": "gw",
+        "incarnation": "i",
+        "position": "1-1",
+        "keys": {"a": {"version": 1}, "b": {"version": 3}},
+        "devices": 0,
+    }
+
+
+def test_full_and_a_new_incarnation_begin_anew() -> None:
+    fleet = Fleet()
+    fleet.hear(report(1, {"keys": {"a": {"version": 1}}}), 0)
+    fleet.hear(report(2, {"full": True, "keys": {"b": {"version": 1}}}), 0)
+    assert list(fleet.instances()[0].keys) == ["b"]
+
+    fleet.hear(report(1, {"keys": {"c": {"version": 1}}}, "j"), 0)
+    assert list(fleet.instances()[0].keys) == ["c"]
+
+
+def test_devices_come_go_and_expire_before_their_instance() -> None:
+    fleet = Fleet()
+    rows = [{"device": "x"}, {"device": "y"}, {"no": "device"}, 3]
+    fleet.hear(report(1, {"devices": {"rows": rows}}), 0)
+    fleet.hear(report(2, {"devices": {"gone": ["x"]}}), 0)
+    assert [device for device, _, _ in fleet.devices()] == ["y"]
+
+    fleet.expire(DEVICE_SECONDS + 1)
+    assert (list(fleet.devices()), len(fleet.instances())) == ([], 1)
+    fleet.expire(INSTANCE_SECONDS + 1)
+    assert fleet.instances() == []
+
+
+def test_units_are_counted_by_what_was_said_of_the_canary() -> None:
+    fleet = Fleet()
+    devices = {"rows": [{"device": "x", "keys": {"a": {"version": 2, "arm": "canary"}}}]}
+    refused = {"a@canary": {"version": 2, "state": "refused"}}
+    fleet.hear(report(1, {"keys": CANARY, "devices": devices}), 0)
+    fleet.hear(report(1, {"keys": refused, "devices": devices}, name="gw-2"), 0)
+    fleet.hear(report(1, {"devices": devices}, name="gw-3"), 0)
+
+    assert fleet.units({"a": 2}, "device") == {
+        "assigned": 3,
+        "applied": 1,
+        "refused": 1,
+        "silent": 1,
+    }
+    assert fleet.units({"a": 2}, "instance") == {
+        "assigned": 2,
+        "applied": 1,
+        "refused": 1,
+        "silent": 0,
+    }

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from config_center.problems import Problem
+from config_center.schemas import compile_binding
+
+
+def test_nothing_is_fetched_for_a_schema() -> None:
+    for ref in ("http://127.0.0.1:1/x.json", "file:///etc/passwd"):
+        with pytest.raises(Problem) as refused:
+            compile_binding({"json_schema": {"$ref": ref}})
+        assert refused.value.name == "invalid"
+
+
+@pytest.mark.parametrize("body", [{"kind": "lm"}, {}, {"json_schema": {"type": 1}}])
+def test_a_binding_that_cannot_be_is_refused(body: dict[str, Any]) -> None:
+    with pytest.raises(Problem) as refused:
+        compile_binding(body)
+    assert refused.value.name == "invalid"
+
+
+def test_write_only_properties_are_secret_and_stand_for_texts_when_sealed() -> None:
+    part = {"type": "string", "minLength": 20, "writeOnly": True}
+    bound = compile_binding(
+        {
+            "json_schema": {
+                "properties": {"key": part, "list": {"items": {"properties": {"k": part}}}},
+                "allOf": [{"additionalProperties": True}],
+            }
+        }
+    )
+    sealed = {"$sealed": {"fp": "x"}}
+
+    assert bound.secret_paths == (("key",), ("list", "*", "k"))
+    assert bound.errors({"key": sealed, "list": [{"k": sealed}]}) == []
+    (error,) = bound.errors({"key": "sk-1", "list": []})
+    assert error["path"] == ".key"
+    assert "sk-1" not in error["message"]
+
+
+def test_a_kind_knows_its_secrets() -> None:
+    assert compile_binding({"kind": "llm"}).secret_paths == (("api_key",),)
