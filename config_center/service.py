@@ -294,12 +294,12 @@ class Service:
             raise Problem(
                 "rollout-ended", f"the rollout was {story.state} already", rollout=story.rollout.id
             )
+        ident = which if story is None else story.rollout.id  # the one that was looked at
         move = Move(verb, body.get("percent"), bool(body.get("force")))
         wish = Wish(actor, verb, {"rollout": which, **body}, body.get("comment", ""))
         done = await self._changes.submit(
-            space, lambda state: Planned(plan_move(state, which, move)), wish
+            space, lambda state: Planned(plan_move(state, ident, move)), wish
         )
-        ident = which if story is None else story.rollout.id
         return Answer(self.rollout(ns, ident), f'"{done.position}"')
 
     def namespaces(self, actor: Actor) -> dict[str, Any]:

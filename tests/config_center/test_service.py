@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,12 @@ async def put(center: Service, key: str, value: object, **more: Any) -> dict[str
 
 def get(center: Service, key: str) -> dict[str, Any]:
     return orjson.loads(center.key_bytes(NS, key)[0])
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
 
 
 async def refusal(call: Awaitable[object]) -> tuple[str, dict[str, Any]]:
@@ -379,8 +385,6 @@ async def test_a_report_from_the_store_must_be_signed_by_its_instance(tmp_path: 
             replace(report, seq=8, ns="other").encode(report_key(token)),
             report.encode(report_key(token)),
         )
-        async with asyncio.timeout(10):
-            while not center.instances(NS, 10, None)["items"]:
-                await asyncio.sleep(0.01)
+        await until(lambda: center.instances(NS, 10, None)["items"])
 
         assert [each["position"] for each in center.instances(NS, 10, None)["items"]] == ["1-1"]
