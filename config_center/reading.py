@@ -12,7 +12,7 @@ from client_sdk.bodies import decode_body
 from client_sdk.difference import difference, json_patch
 from client_sdk.greyscale import decide, normal_device
 from client_sdk.sealing import masked
-from config_center.problems import invalid, not_found, too_large
+from config_center.problems import invalid, too_large
 from config_center.rollouts.book import timestamp
 from config_center.schemas import binding_of
 
@@ -39,14 +39,6 @@ class About:
     def of(cls, header: Header) -> About:
         """From the change that brought the version."""
         return cls(header.author, header.comment, header.ts)
-
-
-def entry_of(state: NamespaceState, key: str) -> Entry:
-    """The entry of a key that exists. Raises Problem 404."""
-    entry = state.entries.get(key)
-    if entry is None or not entry.exists or key.startswith("_"):
-        raise not_found(f"there is no key {key[:128]!r}", key=key)
-    return entry
 
 
 def rollout_words(rollout: Rollout | None) -> dict[str, Any] | None:

@@ -131,16 +131,11 @@ class Space:
 
     def _check_room(self, state: NamespaceState, planned: Planned) -> None:
         keys, size = self._sizes.of(state)
-        more_keys = more = 0
-        for op in planned.ops:
-            known = state.entries.get(op.key)
-            old = known.contents if known is not None else ()
-            more_keys += bool(op.contents) - bool(old)
-            more += sum(c.size for c in op.contents) - sum(c.size for c in old)
+        new_keys, new_size = self._sizes.after(state, planned.ops)
         limits = self._limits
-        if more_keys > 0 and keys + more_keys > limits.keys:
+        if new_keys > max(keys, limits.keys):  # what makes room is never refused
             raise too_large(f"a namespace has at most {limits.keys} keys", limits.keys)
-        if more > 0 and size + more > limits.namespace_bytes:
+        if new_size > max(size, limits.namespace_bytes):
             limit = limits.namespace_bytes
             raise too_large(f"a namespace holds at most {limit} bytes; remove some keys", limit)
 

@@ -33,7 +33,7 @@ def get(center: Service, key: str) -> dict[str, Any]:
 
 async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(10):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 (what is awaited has no event)
             await asyncio.sleep(0.01)
 
 
@@ -388,3 +388,28 @@ async def test_a_report_from_the_store_must_be_signed_by_its_instance(tmp_path: 
         await until(lambda: center.instances(NS, 10, None)["items"])
 
         assert [each["position"] for each in center.instances(NS, 10, None)["items"]] == ["1-1"]
+
+
+async def test_versions_are_read_one_by_one_and_compared(tmp_path: Path) -> None:
+    async with service(tmp_path) as center:
+        for value in ({"a": 1}, {"a": 2}, {"a": 2, "b": 3}):
+            await put(center, "limits", value)
+        page = await center.versions(NS, "limits", 2, None)
+        rest = await center.versions(NS, "limits", 2, page["next"])
+        old = await center.key_version(NS, "limits", 1)
+
+        assert [v["version"] for v in page["items"] + rest["items"]] == [3, 2, 1]
+        assert (old["value"], old["author"]) == ({"a": 1}, "alice")
+        patch = await center.diff(NS, "limits", 1, 3, "json-patch")
+        assert patch["patch"] == [
+            {"op": "replace", "path": "/a", "value": 2},
+            {"op": "add", "path": "/b", "value": 3},
+        ]
+        unified = await center.diff(NS, "limits", 1, 2, "unified")
+        assert '-  "a": 1\n+  "a": 2\n' in unified["diff"]
+        for call in (
+            center.key_version(NS, "limits", 9),
+            center.versions(NS, "nobody", 2, None),
+            center.diff(NS, "limits", None, 1, "structural"),
+        ):
+            assert (await refusal(call))[0] == "not-found"
