@@ -1,8 +1,8 @@
 """
 How a value lies in a body, by its format.
 
-``json`` is the canonical JSON of the value, ``text`` the text itself in UTF-8. ``yaml`` and ``toml``
-are parsed once, at the center's door, and stored as the JSON object ``{"text": .., "value": ..}``:
+``json`` is the canonical JSON of the value, ``text`` the text itself in UTF-8. ``yaml`` and
+``toml`` are parsed once, at the center's door, and stored as ``{"text": .., "value": ..}``:
 the author's text is kept as given, and an SDK needs no parser for either (two parsers that
 disagree on ``on`` or ``1_000`` would split a fleet).
 """

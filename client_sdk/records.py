@@ -27,10 +27,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
-from client_sdk.errors import NotVerified
 
 from client_sdk import fields
 from client_sdk.contents import Op
+from client_sdk.errors import NotVerified
 from client_sdk.signing import BEAT, RECORD, SIGNATURE_SIZE
 
 if TYPE_CHECKING:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import orjson
+
 from client_sdk.errors import NotTrusted
 
 if TYPE_CHECKING:

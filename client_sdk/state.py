@@ -183,7 +183,7 @@ class NamespaceState:
 
     def embody(self, ops: Iterable[Op], *sources: Mapping[str, bytes]) -> tuple[Op, ...]:
         """
-        The operations with their bodies put in, from ``sources`` (sha256 -> bytes) or from what this
+        The operations with bodies put in, from ``sources`` (sha256 -> bytes) or from what this
         state holds for the key; a content whose body is nowhere keeps none.
         """
         return tuple(self._embody(op, sources) for op in ops)

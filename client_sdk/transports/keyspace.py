@@ -4,8 +4,10 @@ Where everything of a namespace lies in Redis: the one place that knows a key na
 All names of a namespace share the hash tag ``{ns}``, so they are in one slot of a Redis Cluster and
 one script may touch them. Layout (frames and rows are those of ``records`` and ``image``)::
 
-    cc:{ns}:head    HASH    e v c rid rec   rec = frame of the last record without bodies; rid = replication id
-    cc:{ns}:log     STREAM  id <e>-<v>, field r = frame of the record (bodies inline up to 8 KiB together)
+    cc:{ns}:head    HASH    e v c rid rec   rec = frame of the last record without bodies;
+                                            rid = replication id
+    cc:{ns}:log     STREAM  id <e>-<v>, field r = frame of the record (bodies inline up to 8 KiB
+                            together)
     cc:{ns}:cur     HASH    key -> row of its entry (bodies inline up to 8 KiB each)
     cc:{ns}:ids     HASH    change id -> "e v c req_hash"
     cc:{ns}:idt     ZSET    change id by commit time, milliseconds

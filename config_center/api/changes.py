@@ -68,7 +68,7 @@ async def move_rollout(call: Call) -> web.Response:
     body = (await call.body(MoveBody)).model_dump(exclude_none=True)
     verb = call.request.path.rpartition("/")[2]
     done = await call.service.move_rollout(call.ns, call.path("id"), verb, body, call.actor)
-    return answer(done.body, **({"ETag": done.etag} if done.etag else {}))
+    return answer(done.body, etag=done.etag)
 
 
 async def _change(call: Call, body: ChangeBody) -> web.Response:
@@ -81,7 +81,7 @@ async def _change(call: Call, body: ChangeBody) -> web.Response:
         supersede=call.flag("supersede"),
         actor=call.actor,
     )
-    return answer(done.body, **({"ETag": done.etag} if done.etag else {}))
+    return answer(done.body, etag=done.etag)
 
 
 ROUTES = (

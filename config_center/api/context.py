@@ -183,8 +183,9 @@ def _wrong_fields(error: ValidationError) -> Problem:
     return invalid(f"{first['path'] or 'the body'}: {first['message']}", errors=errors)
 
 
-def answer(plain: Any, status: int = 200, **headers: str) -> web.Response:
+def answer(plain: Any, status: int = 200, etag: str | None = None) -> web.Response:
     """A JSON answer."""
+    headers = {} if etag is None else {"ETag": etag}
     return web.Response(
         body=orjson.dumps(plain), status=status, content_type="application/json", headers=headers
     )

@@ -224,8 +224,7 @@ def _if_none_match(call: Call) -> bool:
 
 
 def _with_etag(done: Answer) -> web.Response:
-    headers = {} if done.etag is None else {"ETag": done.etag}
-    return answer(done.body, **headers)
+    return answer(done.body, etag=done.etag)
 
 
 _COMMENT = Parameter("comment", "why, at most 1,000 characters")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from config_center import problems
 from config_center.problems import Problem
 

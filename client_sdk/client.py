@@ -1,0 +1,480 @@
+"""The client that services embed: connect, read, hold live modules, hear of changes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from client_sdk.driver import Driver, Pending
+from client_sdk.errors import (
+    ApiError,
+    ClientClosed,
+    ForkedClient,
+    SettingInvalid,
+    TransportDown,
+    Unavailable,
+)
+from client_sdk.listeners import Change, Listeners, call
+from client_sdk.records import Position
+from client_sdk.replica import Replica, Timing
+from client_sdk.reporting import Reporter
+from client_sdk.serving import ModuleHandle, ModuleSpec, Serving
+from client_sdk.settings import ClientSettings, parse_urls
+from client_sdk.signing import Verifier
+from client_sdk.snapshot import Restored, Snapshots
+from client_sdk.transports import open_transport
+from client_sdk.trust_store import load_trust
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping, Sequence
+
+    from client_sdk.image import Ring
+    from client_sdk.sealing import Kek
+    from client_sdk.state import Entry
+    from client_sdk.transports.base import Transport
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """
+    How the client is. ``stale``: what is served was not confirmed as the present lately;
+    ``transport`` is ``None`` while no path works; ``durable`` is false when the disk refuses;
+    ``held`` are keys whose older version serves because the newer was refused.
+    """
+
+    position: Position
+    stale: bool
+    transport: str | None
+    confirmed_seconds_ago: float | None
+    fork: bool
+    center_silent: bool
+    tampered: bool
+    durable: bool
+    held: tuple[str, ...]
+    failure: str
+
+
+class Client:
+    """
+    One instance's live view of one namespace. Make it with :meth:`connect`.
+
+    ``get``, ``unit`` and ``turn`` may be called from any thread and never wait.
+    """
+
+    def __init__(self, plan: _Plan) -> None:
+        self._plan = plan
+        self._serving = Serving(
+            instance=plan.instance,
+            labels=plan.labels,
+            defaults=plan.defaults,
+            open_sealed=self._open_sealed,
+        )
+        self.get = self._serving.get  # no layer between: reading is the hot path
+        self.unit = self._serving.unit
+        self.turn = self._serving.turn
+        self._listeners = Listeners()
+        self._heard: dict[str, Any] = {}
+        self._snapshots = Snapshots(plan.state, plan.namespace)
+        self._driver: Driver | None = None
+        self._reporter: Reporter | None = None
+        self._durable = True
+        self._ring: Ring = {}
+        self._closed = False
+        self._pid = os.getpid()
+
+    @classmethod
+    def connect(
+        cls,
+        url: str | None = None,
+        *,
+        namespace: str | None = None,
+        instance: str | None = None,
+        labels: Mapping[str, Any] | None = None,
+        token: str | None = None,
+        trust: str | None = None,
+        secret_key: str | Path | Kek | None = None,
+        state: str | Path | None = None,
+        timeout: float = 5.0,
+        defaults: Mapping[str, Any] | None = None,
+        timing: Timing | None = None,
+        report_every: float = 5.0,
+    ) -> Connecting:
+        """
+        ``await`` it, or use it with ``async with``. What is ``None`` comes from the environment.
+
+        Never takes longer than ``timeout`` seconds: with the center away the snapshot serves
+        (``status().stale``), without one the ``defaults``. Raises Unavailable when there is
+        nothing to serve, NotTrusted, StateInUse, SettingInvalid.
+        """
+        environment = ClientSettings.from_environment()
+        name = instance or os.uname().nodename.lower()
+        ns = namespace or environment.namespace
+        plan = _Plan(
+            environment=environment,
+            url=url,
+            namespace=ns,
+            instance=name,
+            labels=dict(labels or {}),
+            token=token or environment.token,
+            trust=trust or environment.trust,
+            secret_key=secret_key or environment.secret_key_file,
+            state=Path(state) if state else environment.state_directory(ns, name),
+            timeout=timeout,
+            defaults=dict(defaults or {}),
+            timing=timing or Timing(),
+            report_every=report_every,
+        )
+        return Connecting(cls(plan))
+
+    # -- modules and listeners ----------------------------------------------------------------
+
+    def module(
+        self,
+        key: str,
+        build: Callable[[Any, Any], Any],
+        probe: Callable[[Any], Any] | None = None,
+        close: Callable[[Any], Any] | None = None,
+        adopt: str = "turn",
+    ) -> ModuleHandle:
+        """Declare a live module: see :class:`~client_sdk.modules.spec.ModuleSpec`."""
+        self._check()
+        return self._serving.declare(ModuleSpec(key, build, probe, close, adopt))
+
+    async def ready(self, timeout: float = 30.0) -> None:
+        """Wait until every declared module is built and proven. Raises NotReady."""
+        self._check()
+        await self._serving.ready(timeout)
+
+    def on_change(self, key: str) -> Callable[[Callable[[Change], Any]], Callable[[Change], Any]]:
+        """Decorate a function that is called with the value now, and at every change of it."""
+
+        def add(function: Callable[[Change], Any]) -> Callable[[Change], Any]:
+            self._check()
+            listener = self._listeners.add(key, function)
+            call(listener, self._change(key, "start"))
+            return function
+
+        return add
+
+    def report_devices(self, rows: Callable[[], Sequence[Mapping[str, Any]]]) -> None:
+        """``rows()`` gives the devices that are here now; the center is told what changed."""
+        if self._reporter is not None:
+            self._reporter.devices = rows
+
+    # -- state --------------------------------------------------------------------------------
+
+    def status(self) -> Status:
+        """How the client is now."""
+        driver = self._driver
+        replica = None if driver is None else driver.replica
+        transport = None if driver is None or driver.transport is None else driver.transport.name
+        confirmed = None if replica is None else replica.confirmed_at
+        age = None if confirmed is None else time.monotonic() - confirmed
+        fresh = age is not None and age < 4 * self._plan.timing.silence
+        return Status(
+            position=self._serving.position,
+            stale=transport is None or not fresh,
+            transport=transport,
+            confirmed_seconds_ago=age,
+            fork=replica is not None and replica.fork,
+            center_silent=replica is not None and replica.center_silent,
+            tampered=replica is not None and replica.tampered,
+            durable=self._durable,
+            held=tuple(sorted(self._serving.held())),
+            failure="" if driver is None else driver.failure,
+        )
+
+    def metrics(self) -> dict[str, float]:
+        """Counters and gauges by name."""
+        if self._driver is None:
+            return {}
+        counters = self._driver.replica.counters
+        status = self.status()
+        return {
+            "config_client_dropped_total": counters.dropped,
+            "config_client_gaps_total": counters.gaps,
+            "config_client_forks_total": counters.forks,
+            "config_client_tampered_total": counters.tampered,
+            "config_client_stale": float(status.stale),
+            "config_client_durable": float(status.durable),
+            "config_client_held_keys": len(status.held),
+            "config_client_revision": status.position.v,
+        }
+
+    async def put(
+        self,
+        key: str,
+        value: Any,
+        *,
+        if_version: int | None = None,
+        comment: str = "",
+        rollout: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Publish over HTTP with a publisher's token. Raises ApiError."""
+        self._check()
+        import aiohttp
+        import orjson
+
+        address = next((a for a in self._plan.addresses() if a.over_http), None)
+        if address is None:
+            raise SettingInvalid("publishing goes over HTTP; give the client an http URL as well")
+        body = {"value": value, "comment": comment, **({"rollout": rollout} if rollout else {})}
+        headers = {
+            "Authorization": f"Bearer {self._plan.token}",
+            "Idempotency-Key": secrets.token_hex(16),
+            "Content-Type": "application/json",
+        }
+        if if_version is not None:
+            headers["If-Match"] = f'"{if_version}"'
+        url = f"{address.url.rstrip('/')}/v1/namespaces/{self._plan.namespace}/keys/{key}"
+        timeout = aiohttp.ClientTimeout(total=self._plan.timeout * 2)
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.put(url, data=orjson.dumps(body), headers=headers) as response,
+        ):
+            plain = orjson.loads(await response.read())
+        if response.status >= 400:
+            name = str(plain.get("type", "")).rpartition(":")[2]
+            raise ApiError(response.status, name, plain.get("detail", "refused"), plain)
+        return dict(plain)
+
+    async def close(self, deadline: float = 10.0) -> None:
+        """Stop following, let open turns end, close the modules."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._driver is not None:
+            await self._driver.close()
+        if self._reporter is not None:
+            await self._reporter.close()
+        await self._listeners.close()
+        await self._serving.close(deadline)
+        await asyncio.to_thread(self._snapshots.close)
+
+    # -- how ----------------------------------------------------------------------------------
+
+    async def _open(self) -> None:
+        began = time.monotonic()
+        plan = self._plan
+        await asyncio.to_thread(self._snapshots.open)
+        try:
+            verifier = await self._verifier()
+            restored = Restored()
+            if verifier is not None:
+                restored = await asyncio.to_thread(self._snapshots.restore, verifier)
+                for note in restored.notes:
+                    log.error("%s", note)
+            if restored.state is not None:
+                self._ring = restored.ring
+                await self._serving.restore(restored.state, restored.held, restored.groups)
+            if verifier is not None:
+                self._follow(verifier, restored)
+                left = plan.timeout - (time.monotonic() - began)
+                await self._first_news(max(0.0, left))
+            self._require_something(restored)
+        except BaseException:
+            await self.close(0.0)
+            raise
+
+    def _follow(self, verifier: Verifier, restored: Restored) -> None:
+        replica = Replica(
+            self._plan.namespace,
+            verifier,
+            state=restored.state,
+            mark=restored.mark,
+            timing=self._plan.timing,
+        )
+        self._driver = Driver(replica, self._plan.transports(), self._serve)
+        self._driver.ring = restored.ring
+        self._reporter = Reporter(self._plan, self._serving, self._driver)
+        self._driver.start()
+        self._reporter.start()
+
+    async def _verifier(self) -> Verifier | None:
+        plan = self._plan
+        address = plan.addresses()[0]
+        transport = plan.transports()[0]()
+
+        async def fetch() -> bytes:
+            await transport.open()
+            return await transport.read_trust()
+
+        first = address.loopback or address.scheme in ("https", "unix")
+        try:
+            trust = await asyncio.wait_for(
+                load_trust(plan.trust, plan.state, fetch, first_contact=first), plan.timeout
+            )
+        except (TransportDown, asyncio.TimeoutError) as error:
+            if plan.defaults:
+                log.error("whom to trust is not known yet (%s); the defaults serve", error)
+                return None
+            raise Unavailable(
+                f"the center cannot be reached ({error}), there is no snapshot in {plan.state} and "
+                "there are no defaults"
+            ) from error
+        finally:
+            await transport.close()
+        return Verifier(trust)
+
+    async def _first_news(self, within: float) -> None:
+        if self._driver is None:
+            return
+        try:
+            await asyncio.wait_for(self._driver.first.wait(), within)
+            await asyncio.wait_for(self._driver.settled(), within)
+        except asyncio.TimeoutError:
+            log.warning("the center was not reached in time: %s", self._driver.failure)
+
+    def _require_something(self, restored: Restored) -> None:
+        served = self._serving.position > (0, 0) or restored.state is not None
+        if not served and not self._plan.defaults:
+            failure = "" if self._driver is None else self._driver.failure
+            raise Unavailable(
+                f"the center cannot be reached ({failure}), there is no snapshot in "
+                f"{self._plan.state} and there are no defaults"
+            )
+
+    async def _serve(self, pending: Pending) -> None:
+        driver = self._driver
+        if driver is None:
+            return
+        self._ring = driver.ring
+        head = pending.records[-1] if pending.records else None
+        await self._persist(pending, head)
+        touched = frozenset(pending.state.entries) if pending.changed is None else pending.changed
+        serving = self._serving.current.offer.entry
+        before = {key: serving(key) for key in touched}
+        outcome = await self._serving.advance(pending.state, pending.changed)
+        if outcome.held:
+            await self._persist_held()
+        self._tell(before)
+        if self._reporter is not None:
+            self._reporter.tell(outcome)
+
+    async def _persist(self, pending: Pending, head: Any) -> None:
+        driver = self._driver
+        if driver is None:
+            return
+        try:
+            head = head or driver.head
+            if head is not None:
+                await asyncio.to_thread(
+                    self._snapshots.advance, pending.state, pending.records, head, self._ring
+                )
+            self._durable = True
+        except OSError as error:
+            self._durable = False
+            log.error("the snapshot cannot be written (%s); serving goes on without it", error)
+
+    async def _persist_held(self) -> None:
+        try:
+            await asyncio.to_thread(
+                self._snapshots.write_held, self._serving.held(), self._serving.held_groups()
+            )
+        except OSError as error:
+            self._durable = False
+            log.error("what is held back cannot be written down: %s", error)
+
+    def _tell(self, before: Mapping[str, Entry | None]) -> None:
+        serving = self._serving.current.offer.entry
+        for key, old in before.items():
+            new = serving(key)
+            if new is not old and new != old:
+                self._listeners.tell(self._change(key, _reason(old, new)))
+
+    def _change(self, key: str, reason: str) -> Change:
+        entry = self._serving.current.offer.entry(key)
+        version = None if entry is None else entry.version
+        value = self.get(key, None)
+        previous = self._heard.get(key)
+        self._heard[key] = value
+        return Change(key, value, previous, version, self._serving.position, reason)
+
+    def _open_sealed(self, key: str, value: Any) -> Any:
+        from client_sdk.sealing import RingEntry, open_value
+
+        ring = {dek: RingEntry.parse(text) for dek, text in self._ring.items()}
+        return open_value(value, self._plan.namespace, key, ring, self._plan.kek())
+
+    def _check(self) -> None:
+        if os.getpid() != self._pid:
+            raise ForkedClient("this process was forked after connect; connect anew in the child")
+        if self._closed:
+            raise ClientClosed("the client was closed")
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+class Connecting:
+    """What :meth:`Client.connect` gives: await it, or enter it."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def __await__(self) -> Generator[Any, None, Client]:
+        return self._connect().__await__()
+
+    async def _connect(self) -> Client:
+        await self._client._open()
+        return self._client
+
+    async def __aenter__(self) -> Client:
+        return await self._connect()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.close()
+
+
+@dataclass(frozen=True)
+class _Plan:
+    environment: ClientSettings
+    url: str | None
+    namespace: str
+    instance: str
+    labels: dict[str, Any]
+    token: str | None
+    trust: str | None
+    secret_key: str | Path | Kek | None
+    state: Path
+    timeout: float
+    defaults: dict[str, Any]
+    timing: Timing
+    report_every: float
+
+    def addresses(self) -> Any:
+        return parse_urls(self.url) if self.url else self.environment.urls
+
+    def transports(self) -> list[Callable[[], Transport]]:
+        def maker(address: Any) -> Callable[[], Transport]:
+            return lambda: open_transport(address, self.namespace, self.token, self.timeout)
+
+        return [maker(address) for address in self.addresses()]
+
+    def kek(self) -> Kek | None:
+        from client_sdk.sealing import Kek
+
+        if self.secret_key is None or isinstance(self.secret_key, Kek):
+            return self.secret_key
+        return Kek.load(Path(self.secret_key))
+
+
+def _reason(before: Entry | None, after: Entry | None) -> str:
+    if after is None or not after.exists:
+        return "delete"
+    if after.rollout is not None or (before is not None and before.rollout is not None):
+        return "rollout"
+    if after.content is not None and after.content.rollback_of is not None:
+        return "rollback"
+    return "publish"

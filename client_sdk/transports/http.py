@@ -1,0 +1,226 @@
+"""
+Records over the center's HTTP: server-sent events for the news, plain requests for reads.
+
+For hosts that must not reach Redis, and as the second path. The stream is opened without a
+position: what may have been missed is the replica's business, as everywhere. Bytes of the stream
+are its sign of life; a ping asks the center's health on a connection of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import struct
+from typing import TYPE_CHECKING, Any
+
+from client_sdk.errors import MissingExtra, NotVerified, TransportDown
+from client_sdk.image import Image
+from client_sdk.records import Position, Record
+from client_sdk.transports.base import Event, Frame, Pong, Subscribed, Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from client_sdk.image import Ring
+
+_MAX_LINE = 4 * 1024 * 1024
+_U32 = struct.Struct(">I")
+_PERMANENT = (400, 401, 403, 404)
+
+
+class HttpTransport(Transport):
+    """One namespace at one center, by URL (http, https)."""
+
+    name = "http"
+
+    def __init__(
+        self,
+        url: str,
+        ns: str,
+        token: str | None = None,
+        *,
+        confirmed: bool = False,
+        timeout: float = 5.0,
+    ) -> None:
+        self._base = url.rstrip("/")
+        self._ns_url = f"{self._base}/v1/namespaces/{ns}"
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._timeout = timeout
+        self.confirmed = confirmed
+        self._session: Any = None
+        self._stream: Any = None
+        self._pongs: asyncio.Queue[Pong] = asyncio.Queue(8)
+        self._reading: asyncio.Task[Event] | None = None
+        self._ring: Ring = {}
+
+    async def open(self) -> None:
+        try:
+            import aiohttp
+        except ImportError as error:
+            raise MissingExtra("a center by http", "http") from error
+        self._session = aiohttp.ClientSession(
+            headers=self._headers, read_bufsize=_MAX_LINE, trust_env=False
+        )
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout)
+        try:
+            self._stream = await asyncio.wait_for(
+                self._session.get(
+                    f"{self._ns_url}/watch", params={"as": "records"}, timeout=timeout
+                ),
+                self._timeout,
+            )
+            await self._check(self._stream)
+        except BaseException as error:
+            await self.close()
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            raise _down(error) from error
+
+    async def receive(self) -> Event:
+        if not self._pongs.empty():
+            return self._pongs.get_nowait()
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._next_event())
+        pong = asyncio.create_task(self._pongs.get())
+        try:
+            done, _ = await asyncio.wait((self._reading, pong), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not pong.done():
+                pong.cancel()
+        if pong in done:
+            return pong.result()
+        reading, self._reading = self._reading, None
+        return reading.result()
+
+    async def _next_event(self) -> Event:
+        name = ""
+        try:
+            while True:
+                line = await self._stream.content.readline()
+                if not line:
+                    raise TransportDown("the center ended the stream")
+                text = line.rstrip(b"\r\n")
+                if text.startswith(b"event: "):
+                    name = text[7:].decode("utf-8")
+                elif text.startswith(b"data: "):
+                    return _event(name, text[6:])
+        except (OSError, ValueError, asyncio.TimeoutError) as error:
+            raise _down(error) from error
+        except Exception as error:  # aiohttp's own errors; the library is loaded lazily
+            raise _down(error) from error
+
+    async def ping(self) -> None:
+        await self._get(f"{self._base}/healthz")
+        if not self._pongs.full():
+            self._pongs.put_nowait(Pong())
+
+    async def read_log(self, after: Position) -> list[Record] | None:
+        records: list[Record] = []
+        while True:
+            try:
+                raw, headers = await self._get(f"{self._ns_url}/records", after=str(after))
+            except _HistoryIncomplete:
+                return None
+            try:
+                page = [Record.decode(frame) for frame in _frames(raw)]
+            except (NotVerified, struct.error) as error:
+                raise TransportDown(f"the center's records cannot be read: {error}") from error
+            records += page
+            if not page or "X-Config-More" not in headers:
+                return records
+            after = page[-1].position
+
+    async def read_image(self) -> Image:
+        raw, _ = await self._get(f"{self._ns_url}/snapshot")
+        try:
+            image = await asyncio.to_thread(Image.decode, raw)
+        except NotVerified as error:
+            raise TransportDown(f"the center's snapshot cannot be read: {error}") from error
+        self._ring = image.ring
+        return image
+
+    async def read_bodies(self, hashes: Iterable[str]) -> dict[str, bytes]:
+        found = {}
+        for sha in hashes:
+            found[sha], _ = await self._get(f"{self._ns_url}/objects/{sha}")
+        return found
+
+    async def read_trust(self) -> bytes:
+        raw, _ = await self._get(f"{self._base}/v1/trust")
+        return raw
+
+    async def read_ring(self) -> Ring:
+        return (await self.read_image()).ring
+
+    async def send_report(self, instance: str, frame: bytes) -> None:
+        await self._request("POST", f"{self._ns_url}/reports", data=frame)
+
+    async def close(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait([self._reading])
+            self._reading = None
+        if self._stream is not None:
+            self._stream.close()
+        if self._session is not None:
+            await self._session.close()
+
+    async def _get(self, url: str, **params: str) -> tuple[bytes, Any]:
+        return await self._request("GET", url, params=params)
+
+    async def _request(self, method: str, url: str, **options: Any) -> tuple[bytes, Any]:
+        async def answer() -> tuple[bytes, Any]:
+            async with self._session.request(method, url, **options) as response:
+                await self._check(response)
+                return await response.read(), response.headers
+
+        try:
+            return await asyncio.wait_for(answer(), self._timeout)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            raise _down(error) from error
+
+    async def _check(self, response: Any) -> None:
+        if response.status < 300:
+            return
+        detail, problem = f"the center answered {response.status}", ""
+        if "json" in response.content_type:
+            plain = await response.json(content_type=None)
+            detail, problem = plain.get("detail", detail), plain.get("type", "")
+        if problem.endswith(":history-incomplete"):
+            raise _HistoryIncomplete(detail)
+        after = response.headers.get("Retry-After", "0")
+        raise TransportDown(
+            detail,
+            permanent=response.status in _PERMANENT,
+            retry_after=float(after) if after.isdigit() else 0.0,
+        )
+
+
+class _HistoryIncomplete(TransportDown):
+    """The center's log does not reach back."""
+
+
+def _event(name: str, data: bytes) -> Event:
+    if name == "subscribed":
+        return Subscribed()
+    try:
+        return Frame(base64.b64decode(data, validate=True))
+    except binascii.Error as error:
+        raise TransportDown("the stream is not one of signed records") from error
+
+
+def _frames(raw: bytes) -> Iterator[bytes]:
+    at = 0
+    while at < len(raw):
+        (size,) = _U32.unpack_from(raw, at)
+        yield raw[at + 4 : at + 4 + size]
+        at += 4 + size
+
+
+def _down(error: BaseException) -> TransportDown:
+    if isinstance(error, TransportDown):
+        return error
+    return TransportDown(f"http: {str(error) or type(error).__name__}")

@@ -1,0 +1,173 @@
+"""The client against a real center, over HTTP and over Redis."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from client_sdk import Client, NotTrusted, StateInUse, Unavailable
+from client_sdk.replica import Timing
+from tests.config_center.api.world import center
+
+QUICK = Timing(silence=0.3, pong=0.3, check=1.0)
+WITHIN = 10.0
+
+
+class Heard:
+    """Collects what a listener hears, and lets a test wait for it."""
+
+    def __init__(self) -> None:
+        self.changes: list[object] = []
+        self._more = asyncio.Event()
+
+    def __call__(self, change: object) -> None:
+        self.changes.append(change)
+        self._more.set()
+
+    async def until(self, condition: object) -> None:
+        async with asyncio.timeout(WITHIN):
+            while not any(condition(change) for change in self.changes):  # type: ignore[operator]
+                self._more.clear()
+                await self._more.wait()
+
+
+def connect(url: str, home: Path, token: str | None, **how: object) -> object:
+    return Client.connect(
+        url, instance="gw-1", token=token, state=home, timing=QUICK, report_every=0.1, **how
+    )
+
+
+@pytest.mark.parametrize("path", ["http", "redis"])
+async def test_a_publish_reaches_a_listener(tmp_path: Path, path: str) -> None:
+    async with center(tmp_path / "data") as opened:
+        url = opened.url if path == "http" else opened.store_url
+        async with connect(url, tmp_path / "state", opened.admin_token) as client:
+            heard = Heard()
+            client.on_change("greeting")(heard)
+
+            await client.put("greeting", "hello") if path == "http" else await _put(opened, "hello")
+            await heard.until(lambda change: change.value == "hello")
+
+            assert client.get("greeting") == "hello"
+            assert client.status().transport == path
+            assert [c.reason for c in heard.changes] == ["start", "publish"]
+
+
+async def _put(opened: object, value: str) -> None:
+    from config_center.access import Actor
+    from config_center.publishing import Put
+
+    actor = Actor("test", "admin")
+    await opened.service.put("default", "greeting", Put(value=value), actor)  # type: ignore[attr-defined]
+
+
+async def test_without_a_center_the_snapshot_serves_and_says_stale(tmp_path: Path) -> None:
+    async with center(tmp_path / "data") as opened:
+        async with connect(opened.url, tmp_path / "state", opened.admin_token) as client:
+            await client.put("greeting", "hello")
+            heard = Heard()
+            client.on_change("greeting")(heard)
+            await heard.until(lambda change: change.value == "hello")
+        url, token = opened.url, opened.admin_token
+
+    async with connect(url, tmp_path / "state", token, timeout=0.3) as client:
+        assert client.get("greeting") == "hello"
+        assert client.status().stale
+
+
+async def test_a_corrupt_snapshot_is_set_aside_for_the_one_before(tmp_path: Path) -> None:
+    home = tmp_path / "state"
+    async with center(tmp_path / "data") as opened:
+        url, token = opened.url, opened.admin_token
+        for value in ("one", "two"):
+            async with connect(url, home, token) as client:
+                heard = Heard()
+                client.on_change("greeting")(heard)
+                await client.put("greeting", value)
+                await heard.until(lambda change, value=value: change.value == value)
+    bases = sorted(home.glob("generation-*.base"))
+    bases[-1].write_bytes(bases[-1].read_bytes()[:-7])
+
+    async with connect(url, home, token, timeout=0.3, defaults={"greeting": "packed"}) as client:
+        assert client.get("greeting") in ("one", "packed")
+    assert list(home.glob("*.corrupt-*"))
+
+
+async def test_with_nothing_at_all_it_says_what_was_tried(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="no snapshot"):
+        await connect("http://127.0.0.1:1", tmp_path, None, timeout=0.3)
+
+
+async def test_defaults_serve_when_there_is_nothing_else(tmp_path: Path) -> None:
+    defaults = {"prompt": "packed"}
+    async with connect("http://127.0.0.1:1", tmp_path, None, timeout=0.3, defaults=defaults) as c:
+        assert c.get("prompt") == "packed"
+
+
+async def test_two_processes_with_one_state_are_refused(tmp_path: Path) -> None:
+    async with center(tmp_path / "data") as opened:
+        async with connect(opened.url, tmp_path / "state", opened.admin_token):
+            with pytest.raises(StateInUse):
+                await connect(opened.url, tmp_path / "state", opened.admin_token)
+
+
+async def test_a_path_that_does_not_prove_itself_needs_trust(tmp_path: Path) -> None:
+    with pytest.raises(NotTrusted, match="config-center trust"):
+        await connect("redis://203.0.113.1:1", tmp_path, None, timeout=0.3)
+
+
+async def test_a_restarted_center_is_followed_again_and_nothing_goes_back(tmp_path: Path) -> None:
+    async with center(tmp_path / "data") as opened:
+        port = opened.url.rpartition(":")[2]
+        token = opened.admin_token
+        client = await connect(opened.url, tmp_path / "state", token)
+        heard = Heard()
+        client.on_change("greeting")(heard)
+        await client.put("greeting", "one")
+        await heard.until(lambda change: change.value == "one")
+        before = client.status().position
+    async with center(tmp_path / "data", listen=f"127.0.0.1:{port}") as opened:
+        await client.put("greeting", "two")
+        await heard.until(lambda change: change.value == "two")
+
+        assert client.status().position.e > before.e
+    await client.close()
+
+
+async def test_a_module_that_cannot_be_built_leaves_the_old_one_and_is_reported(
+    tmp_path: Path,
+) -> None:
+    def build(settings: dict[str, str], previous: object) -> list[str]:
+        if settings["model"] == "broken":
+            raise RuntimeError(f"no such model, key {settings['key']}")
+        return [settings["model"]]
+
+    async with center(tmp_path / "data") as opened:
+        about = {"name": "gw-1", "role": "instance", "instance": "gw-1"}
+        from config_center.access import Actor
+
+        made = await opened.service.create_token(about, Actor("test", "admin"))
+        async with (
+            connect(opened.url, tmp_path / "admin", opened.admin_token) as admin,
+            connect(opened.url, tmp_path / "state", made["token"]) as client,
+        ):
+            await admin.put("llm", {"model": "a", "key": "sk-secret"})
+            client.module("llm", build, probe=lambda _: True)
+            heard = Heard()
+            client.on_change("llm")(heard)
+            await heard.until(lambda change: change.version == 1)
+            await client.ready()
+            with client.turn() as view:
+                first = view.module("llm")
+            await admin.put("llm", {"model": "broken", "key": "sk-secret"})
+            async with asyncio.timeout(WITHIN):
+                while not client.status().held:
+                    await asyncio.to_thread(lambda: None)
+            with client.turn() as view:
+                assert view.module("llm") is first
+            await admin.put("llm", {"model": "b", "key": "sk-secret"})
+            await heard.until(lambda change: change.version == 3)
+            with client.turn() as view:
+                assert view.module("llm") == ["b"]
