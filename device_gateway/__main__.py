@@ -53,7 +53,7 @@ def run(
 
 async def _serve(given: dict[str, Any]) -> None:
     # Loads the transports, which `simulate` and `--help` do not need.
-    from client_sdk import Client  # type: ignore[attr-defined]  # comes with client_sdk/client.py
+    from client_sdk import Client
 
     chosen = settings.load(given)
     stop = asyncio.Event()
@@ -63,15 +63,16 @@ async def _serve(given: dict[str, Any]) -> None:
     client = await Client.connect(
         chosen.center, namespace=chosen.namespace, instance=chosen.instance
     )
+
+    def started(gateway: server.Gateway) -> None:
+        client.report_devices(gateway.hub.rows)
+        typer.echo(f"devices  {gateway.ota_url}")
+        typer.echo(f"admin    {gateway.admin_url}")
+
     try:
-        await server.serve(chosen, client, stop, _say_where)
+        await server.serve(chosen, client, stop, started)
     finally:
         await client.close()
-
-
-def _say_where(gateway: server.Gateway) -> None:
-    typer.echo(f"devices  {gateway.ota_url}")
-    typer.echo(f"admin    {gateway.admin_url}")
 
 
 @app.command(epilog="Example: device-gateway status --json")

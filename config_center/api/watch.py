@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import struct
 from typing import TYPE_CHECKING
 
@@ -56,12 +57,13 @@ async def watch(call: Call) -> web.StreamResponse:
         for record in backlog:
             await _send(response, render(record))
             position = record.position
-        async for message in watcher:
-            if isinstance(message, Record):
-                if message.position <= position:
-                    continue
-                position = message.position
-            await _send(response, render(message))
+        with contextlib.suppress(ConnectionResetError, TimeoutError):  # it left, or reads no more
+            async for message in watcher:
+                if isinstance(message, Record):
+                    if message.position <= position:
+                        continue
+                    position = message.position
+                await _send(response, render(message))
     return response
 
 

@@ -28,9 +28,10 @@ async def build_llm(settings: Mapping[str, Any], previous: Llm | None = None) ->
     return await build(settings)
 
 
-async def probe_llm(llm: Llm) -> None:
-    """Prove that the provider can answer; raises ProviderFailed with a redacted reason."""
+async def probe_llm(llm: Llm) -> bool:
+    """True: the provider can answer. Raises ProviderFailed with a redacted reason."""
     await llm.probe()
+    return True
 
 
 async def close_llm(llm: Llm) -> None:
