@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from client_sdk.client import Client as Client
-    from client_sdk.client import Status as Status
     from client_sdk.errors import ApiError as ApiError
     from client_sdk.errors import ClientClosed as ClientClosed
     from client_sdk.errors import ConfigError as ConfigError
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from client_sdk.errors import UnknownKey as UnknownKey
     from client_sdk.listeners import Change as Change
     from client_sdk.outcomes import Resolution as Resolution
+    from client_sdk.plan import Status as Status
 
 __version__ = "0.1.0"
 
@@ -38,7 +38,7 @@ _HOMES = {
     "NotTrusted": "errors",
     "Resolution": "outcomes",
     "StateInUse": "errors",
-    "Status": "client",
+    "Status": "plan",
     "Unavailable": "errors",
     "UnknownKey": "errors",
 }

@@ -5,61 +5,41 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import secrets
+import re
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from client_sdk.connecting import Connecting
 from client_sdk.driver import Driver, Pending
 from client_sdk.errors import (
-    ApiError,
     ClientClosed,
     ForkedClient,
-    SettingInvalid,
     TransportDown,
     Unavailable,
 )
 from client_sdk.listeners import Change, Listeners, call
-from client_sdk.records import Position
-from client_sdk.replica import Replica, Timing
+from client_sdk.plan import Plan, Status
+from client_sdk.publish import publish
+from client_sdk.replica import Replica
 from client_sdk.reporting import Reporter
 from client_sdk.serving import ModuleHandle, ModuleSpec, Serving
-from client_sdk.settings import ClientSettings, parse_urls
+from client_sdk.settings import ClientSettings
 from client_sdk.signing import Verifier
 from client_sdk.snapshot import Restored, Snapshots
-from client_sdk.transports import open_transport
+from client_sdk.steps import Timing
 from client_sdk.trust_store import load_trust
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from client_sdk.image import Ring
     from client_sdk.sealing import Kek
     from client_sdk.state import Entry
-    from client_sdk.transports.base import Transport
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """
-    How the client is. ``stale``: what is served was not confirmed as the present lately;
-    ``transport`` is ``None`` while no path works; ``durable`` is false when the disk refuses;
-    ``held`` are keys whose older version serves because the newer was refused.
-    """
-
-    position: Position
-    stale: bool
-    transport: str | None
-    confirmed_seconds_ago: float | None
-    fork: bool
-    center_silent: bool
-    tampered: bool
-    durable: bool
-    held: tuple[str, ...]
-    failure: str
+_DEK = re.compile(rb'"dek":"([^"]+)"')
 
 
 class Client:
@@ -69,7 +49,7 @@ class Client:
     ``get``, ``unit`` and ``turn`` may be called from any thread and never wait.
     """
 
-    def __init__(self, plan: _Plan) -> None:
+    def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._serving = Serving(
             instance=plan.instance,
@@ -117,7 +97,7 @@ class Client:
         environment = ClientSettings.from_environment()
         name = instance or os.uname().nodename.lower()
         ns = namespace or environment.namespace
-        plan = _Plan(
+        plan = Plan(
             environment=environment,
             url=url,
             namespace=ns,
@@ -174,22 +154,24 @@ class Client:
     def status(self) -> Status:
         """How the client is now."""
         driver = self._driver
-        replica = None if driver is None else driver.replica
-        transport = None if driver is None or driver.transport is None else driver.transport.name
-        confirmed = None if replica is None else replica.confirmed_at
+        held = tuple(sorted(self._serving.held()))
+        if driver is None:
+            return Status(self._serving.position, stale=True, durable=self._durable, held=held)
+        replica, confirmed = driver.replica, driver.replica.confirmed_at
         age = None if confirmed is None else time.monotonic() - confirmed
+        transport = None if driver.transport is None else driver.transport.name
         fresh = age is not None and age < 4 * self._plan.timing.silence
         return Status(
             position=self._serving.position,
             stale=transport is None or not fresh,
             transport=transport,
             confirmed_seconds_ago=age,
-            fork=replica is not None and replica.fork,
-            center_silent=replica is not None and replica.center_silent,
-            tampered=replica is not None and replica.tampered,
+            fork=replica.fork,
+            center_silent=replica.center_silent,
+            tampered=replica.tampered,
             durable=self._durable,
-            held=tuple(sorted(self._serving.held())),
-            failure="" if driver is None else driver.failure,
+            held=held,
+            failure=driver.failure,
         )
 
     def metrics(self) -> dict[str, float]:
@@ -220,31 +202,7 @@ class Client:
     ) -> dict[str, Any]:
         """Publish over HTTP with a publisher's token. Raises ApiError."""
         self._check()
-        import aiohttp
-        import orjson
-
-        address = next((a for a in self._plan.addresses() if a.over_http), None)
-        if address is None:
-            raise SettingInvalid("publishing goes over HTTP; give the client an http URL as well")
-        body = {"value": value, "comment": comment, **({"rollout": rollout} if rollout else {})}
-        headers = {
-            "Authorization": f"Bearer {self._plan.token}",
-            "Idempotency-Key": secrets.token_hex(16),
-            "Content-Type": "application/json",
-        }
-        if if_version is not None:
-            headers["If-Match"] = f'"{if_version}"'
-        url = f"{address.url.rstrip('/')}/v1/namespaces/{self._plan.namespace}/keys/{key}"
-        timeout = aiohttp.ClientTimeout(total=self._plan.timeout * 2)
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.put(url, data=orjson.dumps(body), headers=headers) as response,
-        ):
-            plain = orjson.loads(await response.read())
-        if response.status >= 400:
-            name = str(plain.get("type", "")).rpartition(":")[2]
-            raise ApiError(response.status, name, plain.get("detail", "refused"), plain)
-        return dict(plain)
+        return await publish(self._plan, key, value, if_version, comment, rollout)
 
     async def close(self, deadline: float = 10.0) -> None:
         """Stop following, let open turns end, close the modules."""
@@ -261,7 +219,8 @@ class Client:
 
     # -- how ----------------------------------------------------------------------------------
 
-    async def _open(self) -> None:
+    async def open(self) -> None:
+        """Restore, follow, wait for the first news: what :meth:`connect` awaits."""
         began = time.monotonic()
         plan = self._plan
         await asyncio.to_thread(self._snapshots.open)
@@ -334,8 +293,7 @@ class Client:
             log.warning("the center was not reached in time: %s", self._driver.failure)
 
     def _require_something(self, restored: Restored) -> None:
-        served = self._serving.position > (0, 0) or restored.state is not None
-        if not served and not self._plan.defaults:
+        if self._serving.position <= (0, 0) and not restored.state and not self._plan.defaults:
             failure = "" if self._driver is None else self._driver.failure
             raise Unavailable(
                 f"the center cannot be reached ({failure}), there is no snapshot in "
@@ -346,7 +304,7 @@ class Client:
         driver = self._driver
         if driver is None:
             return
-        self._ring = driver.ring
+        await self._renew_ring(driver, pending)
         head = pending.records[-1] if pending.records else None
         await self._persist(pending, head)
         touched = frozenset(pending.state.entries) if pending.changed is None else pending.changed
@@ -358,6 +316,18 @@ class Client:
         self._tell(before)
         if self._reporter is not None:
             self._reporter.tell(outcome)
+
+    async def _renew_ring(self, driver: Driver, pending: Pending) -> None:
+        """Fetch the ring when a change is sealed under a data key that is not known here."""
+        self._ring = driver.ring
+        bodies = (body for record in pending.records for body in record.bodies.values())
+        deks = {dek.decode() for body in bodies for dek in _DEK.findall(body)}
+        if deks <= self._ring.keys() or driver.transport is None:
+            return
+        try:
+            self._ring = driver.ring = await driver.transport.read_ring()
+        except TransportDown as error:
+            log.warning("the ring could not be read: %s", error)
 
     async def _persist(self, pending: Pending, head: Any) -> None:
         driver = self._driver
@@ -415,59 +385,6 @@ class Client:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-
-class Connecting:
-    """What :meth:`Client.connect` gives: await it, or enter it."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    def __await__(self) -> Generator[Any, None, Client]:
-        return self._connect().__await__()
-
-    async def _connect(self) -> Client:
-        await self._client._open()
-        return self._client
-
-    async def __aenter__(self) -> Client:
-        return await self._connect()
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._client.close()
-
-
-@dataclass(frozen=True)
-class _Plan:
-    environment: ClientSettings
-    url: str | None
-    namespace: str
-    instance: str
-    labels: dict[str, Any]
-    token: str | None
-    trust: str | None
-    secret_key: str | Path | Kek | None
-    state: Path
-    timeout: float
-    defaults: dict[str, Any]
-    timing: Timing
-    report_every: float
-
-    def addresses(self) -> Any:
-        return parse_urls(self.url) if self.url else self.environment.urls
-
-    def transports(self) -> list[Callable[[], Transport]]:
-        def maker(address: Any) -> Callable[[], Transport]:
-            return lambda: open_transport(address, self.namespace, self.token, self.timeout)
-
-        return [maker(address) for address in self.addresses()]
-
-    def kek(self) -> Kek | None:
-        from client_sdk.sealing import Kek
-
-        if self.secret_key is None or isinstance(self.secret_key, Kek):
-            return self.secret_key
-        return Kek.load(Path(self.secret_key))
 
 
 def _reason(before: Entry | None, after: Entry | None) -> str:

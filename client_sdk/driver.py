@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from client_sdk.errors import ConfigError, MissingBodies, TransportDown
-from client_sdk.replica import (
+from client_sdk.steps import (
     Advance,
     ChangePath,
     Ping,
@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 
     from client_sdk.image import Ring
     from client_sdk.records import Record
-    from client_sdk.replica import Do, Replica
+    from client_sdk.replica import Replica
     from client_sdk.state import NamespaceState
+    from client_sdk.steps import Do
     from client_sdk.transports.base import Transport
 
 log = logging.getLogger(__name__)

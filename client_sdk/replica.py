@@ -29,7 +29,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from client_sdk.errors import MissingBodies, NotVerified
-from client_sdk.records import GENESIS, START, Beat, Position, Record, decode
+from client_sdk.records import START, Beat, Position, Record, decode
+from client_sdk.steps import (
+    Advance,
+    ChangePath,
+    Do,
+    Mark,
+    Ping,
+    ReadBodies,
+    ReadImage,
+    ReadLog,
+    Reconnect,
+    TellCenter,
+    Timing,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,87 +50,6 @@ if TYPE_CHECKING:
     from client_sdk.image import Image
     from client_sdk.signing import Verifier
     from client_sdk.state import NamespaceState
-
-
-@dataclass(frozen=True, slots=True)
-class Advance:
-    """Persist, then apply ``state``; it was reached by ``records`` (none: by an image)."""
-
-    state: NamespaceState
-    records: tuple[Record, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ReadLog:
-    """Read the records after ``after``; answer with :meth:`Replica.on_log`."""
-
-    after: Position
-
-
-@dataclass(frozen=True, slots=True)
-class ReadImage:
-    """Wait ``delay`` seconds, read the whole namespace; answer with :meth:`Replica.on_image`."""
-
-    delay: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class ReadBodies:
-    """Fetch these bodies by hash; answer with :meth:`Replica.on_bodies`."""
-
-    hashes: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Ping:
-    """Send PING on the same connection; answer with :meth:`Replica.on_pong`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reconnect:
-    """Drop the connection and make a new one; ``reason`` is for the log."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class ChangePath:
-    """This path cannot help (behind, or tampered with): try the next one."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class TellCenter:
-    """Report our position and head record: the store is behind us, or shows another history."""
-
-    reason: str
-
-
-Do = Advance | ReadLog | ReadImage | ReadBodies | Ping | Reconnect | ChangePath | TellCenter
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """The highest position ever applied and its chain value: the high-water mark."""
-
-    position: Position = START
-    c: bytes = GENESIS
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """
-    Intervals in seconds. ``silence`` is the least time without life before a PING, ``pong`` how
-    long its answer may take, ``check`` how often to look for missed changes without any sign of one
-    (jittered by the driver), ``skew`` how far two clocks may be apart.
-    """
-
-    silence: float = 2.0
-    pong: float = 1.0
-    check: float = 30.0
-    skew: float = 30.0
-    report: float = 5.0
 
 
 _IMAGE_TRIES = 3
@@ -261,16 +193,22 @@ class Replica:
             return self._on_bad_image(str(error))
         self._image_tries = 0
         self.tampered = False
+        if state.position <= self.position and self.state is not None:
+            return self._on_known_image(state, now)
         if state.position < self.position:
             return self._tell("the store is behind this client", now) or self._done(now)
-        if state.position == self.position and self.state is not None:
-            if state.c != self.mark.c:
-                return self._on_fork(now)
-            if self.state.position == state.position:
-                return self._done(now)
         if not self._knows_the_present(confirmed):
             self._unconfirmed = state
             return [] if image.beat is None else self._on_beat(image.beat, now, wall)
+        return [*self._advance(state, ()), *self._done(now)]
+
+    def _on_known_image(self, state: NamespaceState, now: float) -> list[Do]:
+        if state.position < self.position:
+            return self._tell("the store is behind this client", now) or self._done(now)
+        if state.c != self.mark.c:
+            return self._on_fork(now)
+        if self.state is not None and self.state.position == state.position:
+            return self._done(now)
         return [*self._advance(state, ()), *self._done(now)]
 
     def on_bodies(self, objects: Mapping[str, bytes], now: float) -> list[Do]:
@@ -312,14 +250,8 @@ class Replica:
         self._every = beat.every
         self.center_silent = False
         waiting = self._unconfirmed
-        if waiting is not None and waiting.position >= self.position:
-            if beat.position == waiting.position and beat.c != waiting.c:
-                self._unconfirmed = None
-                return self._catch_up(now)
-            if beat.position >= waiting.position:
-                self._unconfirmed = None
-                follow = self._done(now) if beat.c == waiting.c else self._catch_up(now)
-                return [*self._advance(waiting, ()), *follow]
+        if waiting is not None and beat.position >= waiting.position >= self.position:
+            return self._on_confirmation(waiting, beat, now)
         if beat.position > self.position:
             return self._catch_up(now)
         if beat.c != self.mark.c:
@@ -329,6 +261,14 @@ class Replica:
             return self._catch_up(now)
         self.confirmed_at = now
         return []
+
+    def _on_confirmation(self, waiting: NamespaceState, beat: Beat, now: float) -> list[Do]:
+        """A fresh beat says what the present is: the image that waited for it, or another."""
+        self._unconfirmed = None
+        if beat.position == waiting.position and beat.c != waiting.c:
+            return self._catch_up(now)
+        steps = self._advance(waiting, ())
+        return steps + (self._done(now) if beat.c == waiting.c else self._catch_up(now))
 
     def _is_fresh(self, beat: Beat, wall: int) -> bool:
         if beat.ns != self.ns or beat.ts <= self.newest_beat or beat.position < self.position:

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from client_sdk.driver import Driver
-    from client_sdk.outcomes import Measured, Outcome
+    from client_sdk.outcomes import Measured, Outcome, Refusal
     from client_sdk.serving import Serving
+    from client_sdk.state import Entry
 
 log = logging.getLogger(__name__)
 
@@ -137,29 +138,11 @@ class Reporter:
         state = self._driver.replica.state
         serving = self._serving.current.offer.entry
         for key in () if state is None else state.entries:
-            entry = serving(key)
-            if key.startswith("_") or entry is None or not entry.exists:
-                continue
-            keys[key] = {"version": entry.version, "arm": "stable", "state": "applied"}
-            if entry.rollout is not None:
-                content = entry.rollout.content
-                keys[key + _CANARY] = {
-                    "version": None if content is None else content.version,
-                    "arm": "canary",
-                    "state": "applied",
-                    "rollout": entry.rollout.id,
-                }
+            entry = None if key.startswith("_") else serving(key)
+            if entry is not None and entry.exists:
+                keys.update(_applied(entry))
         for refusal in self._serving.refused():
-            for key in refusal.keys:
-                name = key + _CANARY if refusal.arm == "canary" else key
-                keys[name] = {
-                    "version": refusal.version,
-                    "arm": refusal.arm,
-                    "state": "refused",
-                    "step": refusal.step,
-                    "reason": refusal.reason,
-                    "rollout": refusal.rollout,
-                }
+            keys.update(_refused(refusal))
         return keys
 
     def _devices(self, *, whole: bool) -> dict[str, Any]:
@@ -169,3 +152,31 @@ class Reporter:
         gone = [device for device in told if device not in now]
         self._told_devices = now
         return {"rows": rows, "gone": gone}
+
+
+def _applied(entry: Entry) -> dict[str, Any]:
+    keys: dict[str, Any] = {
+        entry.key: {"version": entry.version, "arm": "stable", "state": "applied"}
+    }
+    if entry.rollout is not None:
+        content = entry.rollout.content
+        keys[entry.key + _CANARY] = {
+            "version": None if content is None else content.version,
+            "arm": "canary",
+            "state": "applied",
+            "rollout": entry.rollout.id,
+        }
+    return keys
+
+
+def _refused(refusal: Refusal) -> dict[str, Any]:
+    suffix = _CANARY if refusal.arm == "canary" else ""
+    about = {
+        "version": refusal.version,
+        "arm": refusal.arm,
+        "state": "refused",
+        "step": refusal.step,
+        "reason": refusal.reason,
+        "rollout": refusal.rollout,
+    }
+    return {key + suffix: about for key in refusal.keys}

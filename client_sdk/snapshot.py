@@ -29,8 +29,8 @@ import orjson
 from client_sdk.errors import NotVerified, StateInUse
 from client_sdk.image import Image, decode_row, encode_row
 from client_sdk.records import Position, Record
-from client_sdk.replica import Mark
 from client_sdk.state import Entry, NamespaceState
+from client_sdk.steps import Mark
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

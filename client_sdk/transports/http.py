@@ -14,6 +14,8 @@ import binascii
 import struct
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from client_sdk.errors import MissingExtra, NotVerified, TransportDown
 from client_sdk.image import Image
 from client_sdk.records import Position, Record
@@ -52,7 +54,6 @@ class HttpTransport(Transport):
         self._stream: Any = None
         self._pongs: asyncio.Queue[Pong] = asyncio.Queue(8)
         self._reading: asyncio.Task[Event] | None = None
-        self._ring: Ring = {}
 
     async def open(self) -> None:
         try:
@@ -137,7 +138,6 @@ class HttpTransport(Transport):
             image = await asyncio.to_thread(Image.decode, raw)
         except NotVerified as error:
             raise TransportDown(f"the center's snapshot cannot be read: {error}") from error
-        self._ring = image.ring
         return image
 
     async def read_bodies(self, hashes: Iterable[str]) -> dict[str, bytes]:
@@ -151,7 +151,11 @@ class HttpTransport(Transport):
         return raw
 
     async def read_ring(self) -> Ring:
-        return (await self.read_image()).ring
+        raw, _ = await self._get(f"{self._ns_url}/ring")
+        try:
+            return {str(dek): str(entry) for dek, entry in orjson.loads(raw).items()}
+        except (ValueError, AttributeError) as error:
+            raise TransportDown(f"the center's ring cannot be read: {error}") from error
 
     async def send_report(self, instance: str, frame: bytes) -> None:
         await self._request("POST", f"{self._ns_url}/reports", data=frame)

@@ -19,6 +19,7 @@ from aiohttp import web
 
 from client_sdk.image import Image
 from client_sdk.records import Beat, Position, Record
+from config_center.api.context import answer
 from config_center.api.route import BYTES, EVENTS, Parameter, Route
 from config_center.problems import Problem, invalid, not_found
 
@@ -76,6 +77,11 @@ async def get_snapshot(call: Call) -> web.Response:
     image = Image(ledger.head, tuple(state.entries.values()), ledger.ring, ledger.newest_beat)
     raw = await asyncio.to_thread(image.encode)
     return web.Response(body=raw, content_type=BYTES, headers={"ETag": f'"{state.position}"'})
+
+
+async def get_ring(call: Call) -> web.Response:
+    """The wrapped data keys of sealed fields; useless without the key-encryption key."""
+    return answer(call.service.ledger(call.ns).ring)
 
 
 async def get_records(call: Call) -> web.Response:
@@ -193,5 +199,6 @@ ROUTES = (
     Route("GET", _NS + "/snapshot", "read", "The signed whole", get_snapshot, answers=BYTES),
     Route("GET", _NS + "/records", "read", "Signed records", get_records, answers=BYTES,
           parameters=(_RESUME,)),
+    Route("GET", _NS + "/ring", "read", "Wrapped data keys", get_ring),
     Route("GET", _NS + "/objects/{sha256}", "read", "A body by hash", get_object, answers=BYTES),
 )  # fmt: skip

@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING
 
 from client_sdk.errors import NotVerified
 from client_sdk.records import GENESIS, START, Position
-from client_sdk.replica import Mark
 from client_sdk.state import NamespaceState
+from client_sdk.steps import Mark
 from config_center.ledger.adoption import adopt
 from config_center.ledger.proof import compare, mark_of, prove
 from config_center.ledger.watchers import Watchers

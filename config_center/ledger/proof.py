@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from client_sdk.errors import NotVerified
-from client_sdk.replica import Mark
+from client_sdk.steps import Mark
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

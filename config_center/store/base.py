@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from client_sdk.image import Image, Ring
     from client_sdk.records import Position, Record
-    from client_sdk.replica import Mark
     from client_sdk.state import Entry, NamespaceState
+    from client_sdk.steps import Mark
 
 
 class StoreDown(ConfigError):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from client_sdk.image import Image, decode_row, encode_row
 from client_sdk.records import Position, Record
-from client_sdk.replica import Mark
+from client_sdk.steps import Mark
 from config_center.store.base import (
     Beaten,
     BeatOutcome,

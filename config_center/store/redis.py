@@ -53,13 +53,14 @@ from config_center.store.base import (
     StoreDown,
     StoreRefused,
 )
+from config_center.store.fitness import UNSEEN, judge_config, judge_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from client_sdk.image import Ring
-    from client_sdk.replica import Mark
     from client_sdk.state import Entry
+    from client_sdk.steps import Mark
     from config_center.store.base import Pending
 
 log = logging.getLogger(__name__)
@@ -219,12 +220,12 @@ class RedisStore(Store):
 
     async def check(self) -> list[Finding]:
         info = await self._read(self._reads.info())
-        findings = list(_judge_version(info))
+        findings = list(judge_version(info))
         try:
             config = await self._read(self._reads.config_get("append*", "maxmemory-policy"))
         except StoreRefused:
-            return [*findings, Finding("CONFIG GET is not allowed", _ADVICE_CONFIG, fatal=False)]
-        return [*findings, *_judge_config(config)]
+            return [*findings, Finding("CONFIG GET is not allowed", UNSEEN, fatal=False)]
+        return [*findings, *judge_config(config)]
 
     # -- how ----------------------------------------------------------------------------------
 
@@ -383,25 +384,3 @@ def _text(raw: bytes | str) -> str:
 
 def _now() -> int:
     return time.time_ns() // 1_000_000
-
-
-_ADVICE_CONFIG = "appendonly, appendfsync and maxmemory-policy cannot be seen; check them yourself"
-
-
-def _judge_version(info: Mapping[str, Any]) -> Iterable[Finding]:
-    version = str(info.get("valkey_version") or info.get("redis_version", "0"))
-    if int(version.split(".")[0]) < 7:
-        yield Finding(f"the store is version {version}", "use Redis 7.0 or Valkey", fatal=True)
-
-
-def _judge_config(config: Mapping[str, str]) -> Iterable[Finding]:
-    wanted = {
-        "appendonly": ("yes", "a crash of the store may lose what was acknowledged"),
-        "appendfsync": ("always", "a power failure may lose the last second of changes"),
-        "maxmemory-policy": ("noeviction", "the store may throw away configuration"),
-    }
-    for name, (value, danger) in wanted.items():
-        actual = config.get(name)
-        if actual is not None and actual != value:
-            advice = f"{danger}: CONFIG SET {name} {value}"
-            yield Finding(f"{name} is {actual}", advice, fatal=False)

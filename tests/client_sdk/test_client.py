@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from client_sdk import Client, NotTrusted, StateInUse, Unavailable
-from client_sdk.replica import Timing
+from client_sdk.steps import Timing
 from tests.config_center.api.world import center
 
 QUICK = Timing(silence=0.3, pong=0.3, check=1.0)
@@ -107,10 +107,15 @@ async def test_defaults_serve_when_there_is_nothing_else(tmp_path: Path) -> None
 
 
 async def test_two_processes_with_one_state_are_refused(tmp_path: Path) -> None:
-    async with center(tmp_path / "data") as opened:
-        async with connect(opened.url, tmp_path / "state", opened.admin_token):
-            with pytest.raises(StateInUse):
-                await connect(opened.url, tmp_path / "state", opened.admin_token)
+    home = tmp_path / "state"
+    async with (
+        center(tmp_path / "data") as opened,
+        connect(opened.url, home, opened.admin_token) as first,
+    ):
+        with pytest.raises(StateInUse):
+            await connect(opened.url, home, opened.admin_token)
+
+        assert first.status().transport == "http"
 
 
 async def test_a_path_that_does_not_prove_itself_needs_trust(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from client_sdk.errors import SettingInvalid
 from client_sdk.records import Position
-from client_sdk.replica import Mark
+from client_sdk.steps import Mark
 from config_center.ledger.proof import mark_of
 from config_center.store import open_store
 from config_center.store.base import (

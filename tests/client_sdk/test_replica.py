@@ -1,0 +1,409 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from client_sdk.errors import MissingBodies
+from client_sdk.image import Image
+from client_sdk.records import START, Beat, Position, Record
+from client_sdk.replica import Replica
+from client_sdk.steps import (
+    Advance,
+    ChangePath,
+    Mark,
+    Ping,
+    ReadBodies,
+    ReadImage,
+    ReadLog,
+    Reconnect,
+    TellCenter,
+)
+from tests.history import STRANGER, History, put, verifier
+
+WALL = 1_700_000_100_000
+
+
+def image_of(history: History, beat: Beat | None = None) -> Image:
+    head = replace(history.head, bodies={})
+    return Image(head, tuple(history.state.entries.values()), {}, beat)
+
+
+def begun(history: History, **how: object) -> Replica:
+    """A replica that holds the history's present."""
+    replica = Replica("ns", verifier(), **how)  # type: ignore[arg-type]
+    replica.on_subscribed(0)
+    replica.on_image(image_of(history), 0, WALL, confirmed=True)
+    return replica
+
+
+def test_a_subscription_without_state_asks_for_the_image() -> None:
+    assert Replica("ns", verifier()).on_subscribed(0) == [ReadImage()]
+
+
+def test_a_record_that_links_is_taken_at_once() -> None:
+    history = History()
+    replica = begun(history)
+    record = history.add(put("k", 1))
+
+    (step,) = replica.on_frame(record.encode(), 1, WALL)
+
+    assert isinstance(step, Advance)
+    assert step.state.position == Position(1, 2)
+    assert replica.position == Position(1, 2)
+
+
+def test_old_records_and_duplicates_are_dropped() -> None:
+    history = History()
+    first = history.add(put("k", 1))
+    history.add(put("k", 2, 2))
+    replica = begun(history)
+
+    assert replica.on_message(first, 1, WALL) == []
+    assert replica.on_message(history.head, 1, WALL) == []
+
+
+def test_a_gap_is_closed_from_the_log_as_one_step() -> None:
+    history = History()
+    replica = begun(history)
+    records = [history.add(put("k", i, i + 1)) for i in range(3)]
+
+    asked = replica.on_message(records[2], 1, WALL)
+    (step,) = replica.on_log(records, 1)
+
+    assert asked == [ReadLog(Position(1, 1))]
+    assert isinstance(step, Advance)
+    assert step.state.digest == history.state.digest
+
+
+def test_what_asks_meanwhile_is_merged_into_one_more_catch_up() -> None:
+    history = History()
+    replica = begun(history)
+    first = history.add(put("k", 1))
+    second = history.add(put("k", 2, 2))
+    replica.on_message(second, 1, WALL)
+
+    assert replica.on_message(first, 1, WALL) == []
+    assert replica.on_message(second, 1, WALL) == []
+    steps = replica.on_log([first, second], 1)
+
+    assert isinstance(steps[0], Advance)
+    assert steps[1] == ReadLog(Position(1, 3))
+    assert replica.on_log([], 1) == []
+
+
+def test_a_trimmed_log_leads_to_the_image() -> None:
+    history = History()
+    replica = begun(history)
+    history.add(put("k", 1))
+    replica.on_message(history.add(put("k", 2, 2)), 1, WALL)
+
+    assert replica.on_log(None, 1) == [ReadImage()]
+
+
+def test_a_log_that_does_not_link_or_is_forged_leads_to_the_image() -> None:
+    history, other = History(), History()
+    replica = begun(history)
+    other.add(put("x", 1))
+    foreign = other.add(put("x", 2, 2))
+    forged = History(key=STRANGER).add(put("x", 1))
+
+    assert replica.on_log([foreign], 1) == [ReadImage()]
+    assert replica.on_log([forged], 1) == [ReadImage()]
+    assert replica.counters.tampered == 1
+
+
+def test_noise_foreign_namespaces_and_strangers_are_dropped_and_counted() -> None:
+    replica = begun(History())
+
+    for message in (History("other").head, History(key=STRANGER).head):
+        assert replica.on_message(message, 1, WALL) == []
+    assert replica.on_frame(b"noise", 1, WALL) == []
+    assert replica.counters.dropped == 3
+
+
+def test_another_record_at_our_position_is_a_fork_and_is_told_once_in_a_while() -> None:
+    history, other = History(), History()
+    history.add(put("k", 1))
+    replica = begun(history)
+    rival = other.add(put("k", "other"))
+
+    first = replica.on_message(rival, 1, WALL)
+    again = replica.on_message(rival, 2, WALL)
+    later = replica.on_message(rival, 60, WALL)
+
+    assert [type(step) for step in first] == [TellCenter]
+    assert again == []
+    assert [type(step) for step in later] == [TellCenter]
+    assert replica.fork
+
+
+def test_an_announced_body_is_fetched_and_then_the_change_is_taken() -> None:
+    history = History()
+    replica = begun(history)
+    record = history.add(put("k", "long"))
+    bare = Record.decode(record.encode(bodies=False))
+
+    asked = replica.on_message(bare, 1, WALL)
+    (step,) = replica.on_bodies(record.bodies, 1)
+
+    assert asked == [ReadBodies(frozenset(record.bodies))]
+    assert isinstance(step, Advance)
+    assert replica.on_bodies({}, 1) == []
+
+
+def test_a_newcomer_waits_for_a_fresh_beat_before_it_believes_an_image() -> None:
+    history = History()
+    replica = Replica("ns", verifier())
+    replica.on_subscribed(0)
+
+    waiting = replica.on_image(image_of(history), 0, WALL, confirmed=False)
+    steps = replica.on_message(history.beat(WALL), 1, WALL)
+
+    assert waiting == []
+    assert [type(step) for step in steps] == [Advance]
+
+
+def test_an_image_that_carries_a_fresh_beat_is_believed_at_once() -> None:
+    history = History()
+    replica = Replica("ns", verifier())
+
+    steps = replica.on_image(image_of(history, history.beat(WALL)), 0, WALL, confirmed=False)
+
+    assert [type(step) for step in steps] == [Advance]
+
+
+def test_a_beat_beyond_the_waiting_image_takes_it_and_catches_up() -> None:
+    history = History()
+    replica = Replica("ns", verifier())
+    replica.on_image(image_of(history), 0, WALL, confirmed=False)
+    history.add(put("k", 1))
+
+    steps = replica.on_message(history.beat(WALL), 1, WALL)
+
+    assert [type(step) for step in steps] == [Advance, ReadLog]
+
+
+def test_a_beat_of_another_history_drops_the_waiting_image() -> None:
+    history, other = History(), History()
+    history.add(put("k", 1))
+    other.add(put("k", 2))
+    replica = Replica("ns", verifier())
+    replica.on_image(image_of(history), 0, WALL, confirmed=False)
+
+    assert replica.on_message(other.beat(WALL), 1, WALL) == [ReadImage()]
+
+
+@pytest.mark.parametrize("ts", [WALL - 60_000, WALL + 60_000])
+def test_a_beat_out_of_its_time_is_no_life(ts: int) -> None:
+    history = History()
+    replica = begun(history)
+
+    assert replica.on_message(history.beat(ts), 1, WALL) == []
+    assert replica.confirmed_at is None
+    assert replica.counters.dropped == 1
+
+
+def test_an_old_beat_played_again_is_no_life() -> None:
+    history = History()
+    replica = begun(history)
+    beat = history.beat(WALL)
+    replica.on_message(beat, 1, WALL)
+
+    replica.on_message(beat, 9, WALL)
+
+    assert replica.confirmed_at == 1
+    assert replica.counters.dropped == 1
+
+
+def test_a_beat_ahead_of_us_asks_for_the_log() -> None:
+    history = History()
+    replica = begun(history)
+    history.add(put("k", 1))
+
+    assert replica.on_message(history.beat(WALL), 1, WALL) == [ReadLog(Position(1, 1))]
+
+
+def test_a_beat_at_our_position_with_another_chain_is_a_fork() -> None:
+    history, other = History(), History()
+    history.add(put("k", 1))
+    other.add(put("k", 2))
+    replica = begun(history)
+
+    (step,) = replica.on_message(other.beat(WALL), 1, WALL)
+
+    assert isinstance(step, TellCenter)
+
+
+def test_silence_leads_to_a_ping_and_no_answer_to_a_new_connection() -> None:
+    replica = begun(History())
+
+    assert replica.on_tick(1) == []
+    assert replica.on_tick(2.5) == [Ping()]
+    assert replica.on_tick(3) == []
+    assert replica.on_tick(3.6) == [Reconnect("no answer to PING")]
+
+
+def test_an_answered_ping_keeps_the_link_and_shows_a_silent_center() -> None:
+    history = History()
+    replica = begun(history)
+    replica.on_tick(2.5)
+
+    assert replica.on_pong(2.6) == []
+    assert replica.center_silent
+    replica.on_message(history.beat(WALL), 3, WALL)
+    assert not replica.center_silent
+
+
+def test_a_look_for_missed_changes_needs_no_sign_of_one() -> None:
+    history = History()
+    replica = begun(history)
+    for second in range(1, 31):
+        replica.on_message(history.beat(WALL + second * 1000), second, WALL + second * 1000)
+
+    assert replica.on_tick(30.5) == [ReadLog(Position(1, 1))]
+
+
+def test_a_lost_path_forgets_its_reads() -> None:
+    history = History()
+    replica = begun(history)
+    history.add(put("k", 1))
+    replica.on_message(history.add(put("k", 2, 2)), 1, WALL)
+
+    replica.on_down()
+
+    assert replica.on_tick(100) == []
+    assert replica.on_subscribed(101) == [ReadLog(Position(1, 1))]
+
+
+def test_a_failed_read_is_tried_again_at_the_next_sign() -> None:
+    history = History()
+    replica = begun(history)
+    history.add(put("k", 1))
+    record = history.add(put("k", 2, 2))
+    replica.on_message(record, 1, WALL)
+    replica.on_message(record, 1, WALL)
+
+    assert replica.on_read_failed(1) == [ReadLog(Position(1, 1))]
+
+
+def test_an_image_that_is_not_what_was_signed_is_read_again_then_the_path_is_left() -> None:
+    history = History()
+    history.add(put("k", 1))
+    replica = Replica("ns", verifier())
+    bad = replace(image_of(history), entries=())
+
+    steps = [replica.on_image(bad, 0, WALL, confirmed=True)[0] for _ in range(3)]
+
+    assert [type(step) for step in steps] == [ReadImage, ReadImage, ChangePath]
+    assert replica.tampered
+
+
+def test_an_image_whose_bodies_are_missing_is_not_judged() -> None:
+    history = History()
+    history.add(put("k", 1))
+    entry = history.state.entries["k"]
+    bare = replace(entry, content=replace(entry.content, body=None))
+
+    with pytest.raises(MissingBodies):
+        Replica("ns", verifier()).on_image(Image(history.head, (bare,)), 0, WALL, confirmed=True)
+
+
+def test_a_store_behind_us_is_told_and_never_applied() -> None:
+    history = History()
+    old = image_of(history)
+    history.add(put("k", 1))
+    replica = begun(history)
+
+    (step,) = replica.on_image(old, 1, WALL, confirmed=True)
+
+    assert isinstance(step, TellCenter)
+    assert replica.state.position == Position(1, 2)
+    assert replica.on_image(image_of(history), 2, WALL, confirmed=True) == []
+
+
+def test_an_image_of_another_history_at_our_position_is_a_fork() -> None:
+    history, other = History(), History()
+    history.add(put("k", 1))
+    other.add(put("k", 2))
+    replica = begun(history)
+
+    (step,) = replica.on_image(image_of(other), 1, WALL, confirmed=True)
+
+    assert isinstance(step, TellCenter)
+    assert replica.fork
+
+
+def test_below_the_mark_nothing_is_applied_even_without_a_state() -> None:
+    history = History()
+    old = image_of(history)
+    mark = Mark(Position(1, 9), b"\1" * 32)
+    replica = Replica("ns", verifier(), mark=mark)
+
+    (step,) = replica.on_image(old, 1, WALL, confirmed=True)
+
+    assert isinstance(step, TellCenter)
+    assert replica.state is None
+
+
+def test_an_older_snapshot_serves_until_the_present_is_read() -> None:
+    history = History()
+    old = history.state
+    record = history.add(put("k", 1))
+    mark = Mark(record.position, record.c)
+    replica = Replica("ns", verifier(), state=old, mark=mark)
+
+    assert replica.on_subscribed(0) == [ReadImage()]
+    (step,) = replica.on_image(image_of(history), 1, WALL, confirmed=False)
+
+    assert isinstance(step, Advance)
+
+
+def test_a_beat_at_the_mark_asks_for_what_the_snapshot_lacks() -> None:
+    history = History()
+    old = history.state
+    record = history.add(put("k", 1))
+    replica = Replica("ns", verifier(), state=old, mark=Mark(record.position, record.c))
+
+    assert replica.on_message(history.beat(WALL), 1, WALL) == [ReadImage()]
+
+
+def test_an_adoption_and_its_replays_are_one_step() -> None:
+    history = History()
+    replica = begun(history)
+    adopt = history.add(kind="adopt", epoch=9)
+    replayed = history.add(put("k", 1))
+    replica.on_message(replayed, 1, WALL)
+
+    (step,) = replica.on_log([adopt, replayed], 1)
+
+    assert isinstance(step, Advance)
+    assert step.state.position == Position(9, 3)
+
+
+@given(st.data())
+def test_whatever_happens_to_messages_positions_grow_and_all_converges(
+    data: st.DataObject,
+) -> None:
+    history = History()
+    replica = begun(history)
+    records = [history.add(put(f"k{i % 3}", i, i // 3 + 1)) for i in range(12)]
+    lossy = data.draw(st.lists(st.sampled_from(records), max_size=30))
+    positions = [replica.position]
+    for message in lossy:
+        for step in replica.on_message(message, 1, WALL):
+            if isinstance(step, ReadLog):
+                seen = data.draw(st.integers(0, len(records)))
+                replica.on_log([r for r in records[:seen] if r.position > step.after], 1)
+        positions.append(replica.position)
+    replica.on_down()
+    for step in replica.on_subscribed(2):
+        assert isinstance(step, ReadLog)
+        replica.on_log([r for r in records if r.position > step.after], 2)
+
+    assert positions == sorted(positions)
+    assert replica.position == history.state.position
+    assert replica.state.digest == history.state.digest
+    assert replica.position > START
