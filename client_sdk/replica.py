@@ -176,7 +176,7 @@ class Replica:
             return self._read_image()
         if not records:
             return self._done(now)
-        return self._take(tuple(records), now)
+        return self._take(self.state, tuple(records), now)
 
     def on_image(self, image: Image, now: float, wall: int, *, confirmed: bool) -> list[Do]:
         """
@@ -216,7 +216,9 @@ class Replica:
         self._objects.update(objects)
         self._reading = False
         waiting, self._waiting = self._waiting, ()
-        return self._take(waiting, now) if waiting else self._done(now)
+        if self.state is None or not waiting:
+            return self._done(now)
+        return self._take(self.state, waiting, now)
 
     def on_read_failed(self, now: float) -> list[Do]:
         """A read could not be answered; the next sign of a gap, or the next check, tries again."""
@@ -239,7 +241,7 @@ class Replica:
         if self._reading:
             self._again = True
             return []
-        return self._take((record,), now)
+        return self._take(state, (record,), now)
 
     def _on_beat(self, beat: Beat, now: float, wall: int) -> list[Do]:
         if not self._is_fresh(beat, wall):
@@ -280,10 +282,7 @@ class Replica:
     def _knows_the_present(self, confirmed: bool) -> bool:
         return confirmed or self.state is not None or self.mark.position > START
 
-    def _take(self, records: tuple[Record, ...], now: float) -> list[Do]:
-        state = self.state
-        if state is None:
-            return self._read_image()
+    def _take(self, state: NamespaceState, records: tuple[Record, ...], now: float) -> list[Do]:
         try:
             for record in records:
                 if record.position > state.position:

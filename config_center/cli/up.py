@@ -58,12 +58,14 @@ def up(
         fail(error)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     try:
-        asyncio.run(_Up(settings, listen, devices).run())
+        asyncio.run(Fleet(settings, listen, devices).run())
     except ConfigError as error:
         fail(error)
 
 
-class _Up:
+class Fleet:
+    """The center in this process, and the programs beside it."""
+
     def __init__(self, settings: Any, gateway: Listen, devices: int) -> None:
         self._settings = settings
         self._gateway = gateway
@@ -71,6 +73,7 @@ class _Up:
         self._data: Path = settings.data
 
     async def run(self) -> None:
+        """Until SIGINT or SIGTERM."""
         from config_center.center import Center
 
         stop = asyncio.Event()

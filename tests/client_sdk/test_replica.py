@@ -407,3 +407,36 @@ def test_whatever_happens_to_messages_positions_grow_and_all_converges(
     assert replica.position == history.state.position
     assert replica.state.digest == history.state.digest
     assert replica.position > START
+
+
+def test_a_record_that_comes_while_the_log_is_read_asks_for_one_more_look() -> None:
+    history = History()
+    replica = begun(history)
+    first = history.add(put("k", 1))
+    replica.on_message(history.add(put("k", 2, 2)), 1, WALL)
+
+    assert replica.on_message(first, 1, WALL) == []
+
+
+def test_a_log_that_ends_below_the_mark_is_told_and_not_applied() -> None:
+    history = History()
+    old = history.state
+    records = [history.records[0], history.add(put("k", 1))]
+    replica = Replica("ns", verifier(), state=old, mark=Mark(Position(1, 9), b"\1" * 32))
+
+    (step,) = replica.on_log(records, 1)
+
+    assert isinstance(step, TellCenter)
+    assert replica.state is old
+
+
+def test_a_log_that_reaches_the_mark_by_another_history_is_a_fork() -> None:
+    history = History()
+    old = history.state
+    record = history.add(put("k", 1))
+    replica = Replica("ns", verifier(), state=old, mark=Mark(record.position, b"\1" * 32))
+
+    (step,) = replica.on_log([record], 1)
+
+    assert isinstance(step, TellCenter)
+    assert replica.fork
