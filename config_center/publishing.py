@@ -233,8 +233,8 @@ def _is_newest(entry: Entry, sha256: str, form: str) -> bool:
 
 
 def _check_size(ops: dict[str, Op], keys: list[str], limits: Limits) -> None:
-    brought = [ops[key].rollout or ops[key] for key in keys]  # the canary's content, or the key's
-    size = sum(each.content.size for each in brought if each.content is not None)
+    contents = [content for key in keys for content in ops[key].contents[-1:]]
+    size = sum(content.size for content in contents)
     if size > limits.change_bytes:
         raise too_large(
             f"the change has {size} bytes, {limits.change_bytes} may be; publish less at once",

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import heapq
 from dataclasses import dataclass
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
     from client_sdk.records import Header
     from client_sdk.state import Entry, NamespaceState
     from config_center.journal import Version
-
-T = TypeVar("T")
 
 _MAX_DIFF_LINES = 20_000
 
@@ -209,18 +205,6 @@ def _lines(value: Any, text: str | None) -> list[str]:
     if lines and not lines[-1].endswith("\n"):
         lines[-1] += "\n"
     return lines
-
-
-def cut(
-    named: Iterable[tuple[str, T]], limit: int, after: str | None
-) -> tuple[list[tuple[str, T]], str | None]:
-    """
-    The next ``limit`` of many by name, and the cursor to go on with: the last one's name. What a
-    cursor names may have gone meanwhile.
-    """
-    later = named if after is None else (item for item in named if item[0] > after)
-    chosen = heapq.nsmallest(limit + 1, later, key=itemgetter(0))
-    return chosen[:limit], chosen[limit - 1][0] if len(chosen) > limit else None
 
 
 def page(

@@ -87,7 +87,7 @@ class Reports:
                 continue
             mine = report.ns == ns and any(map(report.verify, keys.get(report.instance, ())))
             if mine:
-                space.fleet.hear(report, self._clock_ms() / 1000, live=False)
+                space.fleet.hear(report, self._clock_ms() / 1000)
 
     def _keys(self) -> dict[str, list[bytes]]:
         keys: dict[str, list[bytes]] = {}

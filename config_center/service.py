@@ -347,15 +347,15 @@ class Service:
     def instances(self, ns: str, limit: int, after: str | None) -> dict[str, Any]:
         """Processes of instances, and which versions they applied or refused."""
         fleet = self._reports.fleet(self._space(ns))
-        named, more = reading.cut(((one.name, one) for one in fleet.instances()), limit, after)
-        return {"items": [one.to_json() for _, one in named], "next": more}
+        rows = [instance.to_json() for instance in fleet.instances()]
+        return reading.page(rows, "instance", limit, after)
 
     def devices(self, ns: str, limit: int, after: str | None) -> dict[str, Any]:
         """Devices, and which versions they get."""
         fleet = self._reports.fleet(self._space(ns))
-        told = ((f"{device} {one.name}", (one, row)) for device, one, row in fleet.devices())
-        named, more = reading.cut(told, limit, after)
-        return {"items": [{**row, "instance": one.name} for _, (one, row) in named], "next": more}
+        told = sorted(fleet.devices(), key=lambda found: found[0])
+        rows = [{**row, "instance": instance.name} for _, instance, row in told]
+        return reading.page(rows, "device", limit, after)
 
     async def create_token(self, asked: dict[str, Any], actor: Actor) -> dict[str, Any]:
         """A new token; ``token`` is shown this once."""

@@ -232,11 +232,10 @@ def _check_fields(plain: Mapping[str, Any]) -> None:
 
 def _patterns(plain: Mapping[str, Any], name: str, unit: str) -> tuple[str, ...]:
     entries = plain.get(name) or []
-    texts = isinstance(entries, list) and all(isinstance(entry, str) for entry in entries)
-    if not texts or len(entries) > _MAX_LIST:
+    if not isinstance(entries, list) or len(entries) > _MAX_LIST:
         raise invalid(f"{name} is a list of at most {_MAX_LIST} ids", field=name)
     try:
-        checked = [check_pattern(entry) for entry in entries]
+        checked = [check_pattern(str(entry)) for entry in entries]
     except RuleInvalid as error:
         raise invalid(f"{name}: {error}", field=name) from None
     return tuple(normal_device(e) if unit == "device" else e for e in checked)
