@@ -69,6 +69,7 @@ async def world(home: Path) -> AsyncIterator[World]:
             state=home / "state",
             secret_key=home / "data" / "secrets.key",
             timing=QUICK,
+            timeout=30.0,
             report_every=0.2,
         ) as client:
             given = {"listen": "127.0.0.1:0", "admin_listen": "127.0.0.1:0", "data": home / "gw"}

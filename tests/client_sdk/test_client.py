@@ -34,6 +34,7 @@ class Heard:
 
 
 def connect(url: str, home: Path, token: str | None, **how: object) -> object:
+    how.setdefault("timeout", 30.0)  # a bound for a busy machine, not a time that is waited
     return Client.connect(
         url, instance="gw-1", token=token, state=home, timing=QUICK, report_every=0.1, **how
     )
