@@ -19,6 +19,7 @@ from client_sdk.errors import (
     Unavailable,
 )
 from client_sdk.listeners import Change, Listeners, call
+from client_sdk.outcomes import MISSING
 from client_sdk.plan import Plan, Status
 from client_sdk.publish import publish
 from client_sdk.replica import Replica
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from client_sdk.image import Ring
+    from client_sdk.outcomes import KeyChange, Outcome
     from client_sdk.sealing import Kek
-    from client_sdk.state import Entry
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,8 @@ class Client:
         self.unit = self._serving.unit
         self.turn = self._serving.turn
         self._listeners = Listeners()
-        self._heard: dict[str, Any] = {}
+        self._serving.on_outcome = self._take
+        self._disk = asyncio.Lock()  # snapshots are written one at a time
         self._snapshots = Snapshots(plan.state, plan.namespace)
         self._driver: Driver | None = None
         self._reporter: Reporter | None = None
@@ -139,7 +141,7 @@ class Client:
         def add(function: Callable[[Change], Any]) -> Callable[[Change], Any]:
             self._check()
             listener = self._listeners.add(key, function)
-            call(listener, self._change(key, "start"))
+            call(listener, self._present(key, "start"))
             return function
 
         return add
@@ -307,15 +309,15 @@ class Client:
         await self._renew_ring(driver, pending)
         head = pending.records[-1] if pending.records else None
         await self._persist(pending, head)
-        touched = frozenset(pending.state.entries) if pending.changed is None else pending.changed
-        serving = self._serving.current.offer.entry
-        before = {key: serving(key) for key in touched}
-        outcome = await self._serving.advance(pending.state, pending.changed)
-        if outcome.held:
-            await self._persist_held()
-        self._tell(before)
+        await self._take(await self._serving.advance(pending.state, pending.changed))
+
+    async def _take(self, outcome: Outcome) -> None:
+        """Tell what a step did, before anything is awaited: so steps are told in their order."""
+        self._tell(outcome)
         if self._reporter is not None:
             self._reporter.tell(outcome)
+        if outcome.held:
+            await self._persist_held()
 
     async def _renew_ring(self, driver: Driver, pending: Pending) -> None:
         """Fetch the ring when a change is sealed under a data key that is not known here."""
@@ -336,9 +338,10 @@ class Client:
         try:
             head = head or driver.head
             if head is not None:
-                await asyncio.to_thread(
-                    self._snapshots.advance, pending.state, pending.records, head, self._ring
-                )
+                async with self._disk:
+                    await asyncio.to_thread(
+                        self._snapshots.advance, pending.state, pending.records, head, self._ring
+                    )
             self._durable = True
         except OSError as error:
             self._durable = False
@@ -346,27 +349,26 @@ class Client:
 
     async def _persist_held(self) -> None:
         try:
-            await asyncio.to_thread(
-                self._snapshots.write_held, self._serving.held(), self._serving.held_groups()
-            )
+            async with self._disk:
+                held, groups = self._serving.held(), self._serving.held_groups()
+                await asyncio.to_thread(self._snapshots.write_held, held, groups)
         except OSError as error:
             self._durable = False
             log.error("what is held back cannot be written down: %s", error)
 
-    def _tell(self, before: Mapping[str, Entry | None]) -> None:
-        serving = self._serving.current.offer.entry
-        for key, old in before.items():
-            new = serving(key)
-            if new is not old and new != old:
-                self._listeners.tell(self._change(key, _reason(old, new)))
+    def _tell(self, outcome: Outcome) -> None:
+        changes = {change.key: change for change in outcome.changes}
+        for key in sorted(outcome.touched | changes.keys()):
+            own = changes.get(key)
+            # Touched and the same for this instance: it is some devices that get another value.
+            change = self._present(key, "rollout") if own is None else _told(own)
+            self._listeners.tell(change)
 
-    def _change(self, key: str, reason: str) -> Change:
-        entry = self._serving.current.offer.entry(key)
-        version = None if entry is None else entry.version
-        value = self.get(key, None)
-        previous = self._heard.get(key)
-        self._heard[key] = value
-        return Change(key, value, previous, version, self._serving.position, reason)
+    def _present(self, key: str, reason: str) -> Change:
+        """A key as it is now, nothing having changed for this instance itself."""
+        value, served = self.get(key, None), self._serving.current
+        previous = None if reason == "start" else value
+        return Change(key, value, previous, served.version(key), served.offer.position, reason)
 
     def _open_sealed(self, key: str, value: Any) -> Any:
         from client_sdk.sealing import RingEntry, open_value
@@ -387,11 +389,7 @@ class Client:
         await self.close()
 
 
-def _reason(before: Entry | None, after: Entry | None) -> str:
-    if after is None or not after.exists:
-        return "delete"
-    if after.rollout is not None or (before is not None and before.rollout is not None):
-        return "rollout"
-    if after.content is not None and after.content.rollback_of is not None:
-        return "rollback"
-    return "publish"
+def _told(change: KeyChange) -> Change:
+    value = None if change.value is MISSING else change.value
+    previous = None if change.previous is MISSING else change.previous
+    return Change(change.key, value, previous, change.version, change.position, change.reason)

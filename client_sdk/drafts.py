@@ -203,14 +203,19 @@ def rolling_after(before: Offer, reading: Reading) -> dict[str, Rolling]:
     return {**kept, **reading.rolling}
 
 
-def changes(before: Served, after: Served, keys: Iterable[str]) -> tuple[KeyChange, ...]:
-    """What changed for this instance itself among ``keys``."""
+def changes(
+    before: Served, after: Served, keys: Iterable[str], *, first: bool
+) -> tuple[KeyChange, ...]:
+    """What changed for this instance itself among ``keys``; ``first``: nothing served before."""
+    position = after.offer.position
     found = []
     for key in sorted(keys):
         was, now = before.values.get(key, MISSING), after.values.get(key, MISSING)
         old, new = before.version(key), after.version(key)
         if old != new or (was is MISSING) != (now is MISSING) or (old is None and was != now):
-            found.append(KeyChange(key, was, old, now, new))
+            entries = before.offer.entry(key), after.offer.entry(key)
+            reason = "start" if first else _reason(*entries)
+            found.append(KeyChange(key, was, old, now, new, position, reason))
     return tuple(found)
 
 
@@ -229,6 +234,17 @@ def applied(before: Served, entries: Mapping[str, Entry | None]) -> tuple[Applie
             version = None if canary.content is None else canary.content.version
             found.append(Applied(key, version, CANARY, canary.id))
     return tuple(found)
+
+
+def _reason(was: Entry | None, now: Entry | None) -> str:
+    """Why a key changed; where there is no entry a default came or went, as modules started."""
+    if now is None:
+        return "start" if was is None else "delete"
+    if now.rollout is not None or (was is not None and was.rollout is not None):
+        return "rollout"
+    if now.content is not None and now.content.rollback_of is not None:
+        return "rollback"
+    return "publish"
 
 
 def _value(content: Content | None) -> Any:

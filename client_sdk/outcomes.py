@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from client_sdk.records import Position
 
 STABLE = "stable"
 CANARY = "canary"
@@ -72,22 +75,36 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class KeyChange:
-    """A key whose value for this instance changed; :data:`MISSING` where there is none."""
+    """
+    A key whose value for this instance changed; :data:`MISSING` where there is none.
+
+    ``position`` is the one that serves since. ``reason`` is ``start``, ``publish``, ``rollout``,
+    ``rollback`` or ``delete``.
+    """
 
     key: str
     previous: Any
     previous_version: int | None
     value: Any
     version: int | None
+    position: Position
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one step did. ``held``: what is held back changed, and should be persisted."""
+    """
+    What one step did.
+
+    ``changes`` are of this instance itself; ``touched`` are all keys that serve another entry than
+    before, to whomever: those of a canary, and those a held group let go. ``held``: what is held
+    back changed, and should be persisted.
+    """
 
     applied: tuple[Applied, ...] = ()
     refused: tuple[Refusal, ...] = ()
     changes: tuple[KeyChange, ...] = ()
+    touched: frozenset[str] = frozenset()
     held: bool = False
 
 

@@ -29,7 +29,18 @@ if TYPE_CHECKING:
 
 
 class Readers:
-    """What serves now, and who reads it."""
+    """What serves now, and who reads it. Slots, because ``current`` and ``_values`` are hot."""
+
+    __slots__ = (
+        "_closed",
+        "_drained_all",
+        "_loop",
+        "_on_drained",
+        "_retired",
+        "_values",
+        "current",
+        "on_measured",
+    )
 
     def __init__(self, served: Served, on_drained: Callable[[], None]) -> None:
         self.on_measured: Callable[[Measured], None] = lambda _: None
@@ -109,6 +120,7 @@ class Readers:
             self._closed = True
             self._retire(self.current)
         if self._retired:
+            self._drained_all.clear()  # set by whatever drained earlier
             drained = self._loop.create_task(self._drained_all.wait())
             await asyncio.wait({drained}, timeout=deadline)
             drained.cancel()

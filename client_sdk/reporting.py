@@ -50,7 +50,6 @@ class Reporter:
         self._told: dict[str, Any] = {}
         self.devices: Callable[[], Sequence[Mapping[str, Any]]] = list
         serving.on_measured = self._measure
-        serving.on_outcome = self.tell
 
     def start(self) -> None:
         """Begin to report, if there is a token to do it with."""

@@ -184,7 +184,7 @@ def nothing(defaults: Mapping[str, Any]) -> Served:
         Offer(
             position=START,
             entry=lambda _: None,
-            values=defaults,
+            values=dict(defaults),  # exactly a dict: the interpreter is quicker with one
             rolling={},
             own={},
             canaries={},

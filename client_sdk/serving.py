@@ -25,6 +25,7 @@ from client_sdk.errors import NotReady, UsageError
 from client_sdk.holding import Holding, Trial
 from client_sdk.modules.builder import StepFailed
 from client_sdk.modules.doing import in_thread
+from client_sdk.modules.handle import ModuleHandle
 from client_sdk.modules.spec import Deadlines, ModuleSpec
 from client_sdk.modules.workshop import Workshop
 from client_sdk.outcomes import (
@@ -44,7 +45,7 @@ from client_sdk.values import freeze
 from client_sdk.views import Turn, Unit, View
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from client_sdk.drafts import Slot
     from client_sdk.modules.instance import Instance
@@ -73,40 +74,30 @@ _READ_ON_LOOP = 64 * 1024  # bytes; decoding and freezing them takes about a mil
 _log = logging.getLogger(__name__)
 
 
-class ModuleHandle:
-    """What ``declare`` gives: how a module is. The object itself is taken from a turn's view."""
-
-    __slots__ = ("_serving", "key")
-
-    def __init__(self, serving: Serving, key: str) -> None:
-        self._serving = serving
-        self.key = key
-
-    @property
-    def ready(self) -> bool:
-        """True when an object of it, built and proven, serves."""
-        return self.key in self._serving.current.offer.modules
-
-    @property
-    def version(self) -> int | None:
-        """The version that serves this instance itself; ``None`` for a default, or none."""
-        return self._serving.current.version(self.key) if self.ready else None
-
-    @property
-    def refusal(self) -> Refusal | None:
-        """Why a newer version does not serve, while that is so."""
-        found = (one for one in self._serving.refused() if one.key == self.key)
-        return next(found, None)
-
-
 class Serving(Readers):
     """
     What is served now.
 
     ``get``, ``unit``, ``turn`` and what they give are for any thread, all else for the loop.
     ``open_sealed(key, value)`` opens sealed fields or raises SealedValue. ``on_measured`` and
-    ``on_outcome`` are set by the driver: what units report, and what ``declare`` led to.
+    ``on_outcome`` are set by the driver: what units report, and what ``declare`` and ``ready`` led
+    to in the background.
     """
+
+    __slots__ = (
+        "_holding",
+        "_instance",
+        "_labels",
+        "_lock",
+        "_moved",
+        "_specs",
+        "_target",
+        "_task",
+        "_wake",
+        "_whole",
+        "_workshop",
+        "on_outcome",
+    )
 
     def __init__(
         self,
@@ -117,12 +108,13 @@ class Serving(Readers):
         open_sealed: Callable[[str, Any], Any],
     ) -> None:
         super().__init__(nothing(freeze(dict(defaults))), self._sweep)
-        self.on_outcome: Callable[[Outcome], None] = lambda _: None
+        self.on_outcome: Callable[[Outcome], Awaitable[None]] = _untold
         self._instance = instance
         self._labels = labels
         self._workshop = Workshop(open_sealed)
         self._specs: dict[str, ModuleSpec] = {}
         self._target = NamespaceState.empty()
+        self._whole = True  # no state was given up half way: `changed` is all that differs
         self._holding = Holding()
         self._lock = asyncio.Lock()
         self._moved: asyncio.Future[None] | None = None
@@ -206,12 +198,16 @@ class Serving(Readers):
         Raises ClientClosed.
         """
         async with self._lock:
-            names = self._difference(target) if changed is None else changed
-            names = frozenset(key for key in names if not key.startswith("_"))
+            if changed is None or not self._whole:
+                changed = self._difference(target)
+            names = frozenset(key for key in changed if not key.startswith("_"))
             first = self._target.position == START
             before = self.current.offer.entry
             trial = holding.begin(self._holding, names, before, first=first)
-            return await self._step(target, trial, names)
+            self._whole = False
+            outcome = await self._step(target, trial, names)
+            self._whole = True
+            return outcome
 
     async def retry(self) -> Outcome:
         """Try again, now, all that is held back and every module that failed."""
@@ -303,10 +299,14 @@ class Serving(Readers):
         tried.draft.without(key for key, name in tried.dead if name is None)
         nothing = {one.key: one for one in refusals if one.key not in tried.draft.values} | dead
         before, after = self.current, Served(tried.draft.finish(tried.made, nothing))
+        # A default that no module can be made of comes and goes without an entry.
+        keys = {*tried.touched, *dead, *before.offer.refused}
+        first = self._target.position == START
         outcome = Outcome(
             applied=drafts.applied(before, tried.touched),
             refused=(*(one for g in fresh for one in g.refusals()), *tried.dead.values()),
-            changes=drafts.changes(before, after, tried.touched),
+            changes=drafts.changes(before, after, keys, first=first),
+            touched=frozenset(tried.touched),
             held=held != self._holding,
         )
         self._target, self._holding = target, held
@@ -331,13 +331,14 @@ class Serving(Readers):
     async def _reconcile(self) -> None:
         while self._wake:
             await asyncio.sleep(0)  # modules declared in one go are tried in one go
-            async with self._lock:
-                keys, self._wake = self._wake, set()
-                trial = holding.wake(self._holding, keys)
-                try:
-                    self.on_outcome(await self._step(self._target, trial, ()))
-                except Exception:  # a boundary: nobody awaits this task
-                    _log.exception("declared modules could not be taken into service")
+            try:
+                async with self._lock:
+                    keys, self._wake = self._wake, set()
+                    trial = holding.wake(self._holding, keys)
+                    outcome = await self._step(self._target, trial, ())
+                await self.on_outcome(outcome)
+            except Exception:  # a boundary: nobody awaits this task
+                _log.exception("declared modules could not be taken into service")
 
     def _moved_on(self) -> None:
         if self._moved is not None and not self._moved.done():
@@ -359,6 +360,10 @@ class Serving(Readers):
         old, new = self._target.entries, target.entries
         gone = {key for key in old if key not in new}
         return frozenset(gone | {key for key in new if new[key] != old.get(key)})
+
+
+async def _untold(_: Outcome) -> None:
+    """Before there is a driver."""
 
 
 class _Tried:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -20,6 +21,17 @@ async def until(condition):
             await asyncio.sleep(0.001)
 
     await asyncio.wait_for(poll(), 5)
+
+
+def replaced(op, **members):
+    return replace(op, content=replace(op.content, **members))
+
+
+def told_to(outcomes):
+    async def tell(outcome):
+        outcomes.append(outcome)
+
+    return tell
 
 
 async def close(world):
@@ -47,10 +59,69 @@ async def test_a_change_is_served_and_told():
     assert outcome == Outcome(
         applied=(Applied("a", 1, "stable"), Applied("b", 1, "stable")),
         changes=(
-            KeyChange("a", MISSING, None, {"x": (1,)}, 1),
-            KeyChange("b", MISSING, None, 2, 1),
+            KeyChange("a", MISSING, None, {"x": (1,)}, 1, Position(1, 1), "start"),
+            KeyChange("b", MISSING, None, 2, 1, Position(1, 1), "start"),
         ),
+        touched=frozenset("ab"),
     )
+
+
+async def test_a_change_says_why_and_every_key_it_touched():
+    world = World()
+    await world.publish(world.put("a", 1), world.put("b", 1))
+
+    said = []
+    put = await world.publish(world.put("a", 2))
+    back = await world.publish(replaced(world.put("a", 1), rollback_of=1))
+    canary = await world.publish(*world.canary("ro", {"b": 2}))
+    gone = await world.publish(world.remove("a"))
+    for outcome in (put, back, canary, gone):
+        said.append((outcome.touched, [(one.key, one.reason) for one in outcome.changes]))
+
+    assert said == [
+        ({"a"}, [("a", "publish")]),
+        ({"a"}, [("a", "rollback")]),
+        ({"b"}, []),
+        ({"a"}, [("a", "delete")]),
+    ]
+
+
+async def test_what_a_group_lets_go_is_told_with_the_key_that_let_it_go():
+    world, _ = await ready_world()
+    held = await world.publish(world.put("llm", {"bad": "build"}), world.put("prompt", "new"))
+    assert (held.touched, held.changes) == (frozenset(), ())
+
+    released = await world.publish(world.put("llm", {"m": 3}))
+
+    assert released.touched == {"llm", "prompt"}
+    assert [(one.key, one.previous, one.value) for one in released.changes] == [
+        ("llm", {"m": 1}, {"m": 3}),
+        ("prompt", "old", "new"),
+    ]
+    await close(world)
+
+
+async def test_a_state_that_was_given_up_half_way_is_caught_up_with_by_the_next():
+    world, maker = await ready_world()
+    begun = asyncio.Event()
+    changed = world.change(world.put("tts", 1), world.put("prompt", "new"))
+
+    async def stuck(*_):
+        begun.set()
+        await asyncio.sleep(60)
+
+    world.serving.declare(maker.spec("tts", build=stuck))
+    step = asyncio.create_task(world.serving.advance(world.state, changed))
+    await begun.wait()
+    step.cancel()
+    await asyncio.wait({step})
+    begun.clear()
+    changed = world.change(world.remove("tts"), world.put("other", 1))
+    outcome = await world.serving.advance(world.state, changed)
+
+    assert (world.serving.get("prompt"), world.serving.get("other")) == ("new", 1)
+    assert {one.key for one in outcome.changes} == {"prompt", "other"}
+    await close(world)
 
 
 async def test_an_unknown_key_names_the_nearest_and_a_default_serves_instead():
@@ -73,7 +144,9 @@ async def test_a_removed_key_falls_back_to_its_default():
     outcome = await world.publish(world.remove("a"))
 
     assert world.serving.get("a") == "packaged"
-    assert outcome.changes == (KeyChange("a", "sent", 1, "packaged", None),)
+    assert outcome.changes == (
+        KeyChange("a", "sent", 1, "packaged", None, Position(1, 2), "delete"),
+    )
     assert outcome.applied == (Applied("a", None, "stable"),)
 
 
@@ -197,7 +270,7 @@ async def test_a_rollout_by_instance_decides_for_the_instance_and_all_its_device
     unit = world.serving.unit("d1")
     assert (world.serving.get("a"), unit.get("a")) == (2, 2)
     assert unit.explain("a") == Resolution(2, 2, "canary", "allow", bucket("ro", "gw-7"), "ro")
-    assert outcome.changes == (KeyChange("a", 1, 1, 2, 2),)
+    assert outcome.changes == (KeyChange("a", 1, 1, 2, 2, world.serving.position, "rollout"),)
 
 
 async def test_a_rollout_by_instance_that_leaves_this_one_out_changes_nothing_here():
@@ -267,7 +340,7 @@ async def test_promotion_and_abort_move_everybody():
     await world.publish(world.put("a", 1))
     await world.publish(*world.canary("r1", {"a": 2}, percent=50))
     outcome = await world.publish(*world.promoted("a"))
-    assert outcome.changes == (KeyChange("a", 1, 1, 2, 2),)
+    assert outcome.changes == (KeyChange("a", 1, 1, 2, 2, world.serving.position, "rollout"),)
     assert world.serving.unit("d1").get("a") == 2
 
     await world.publish(*world.canary("r2", {"a": 3}, percent=100))
@@ -569,13 +642,15 @@ async def test_a_default_makes_a_module_until_the_key_comes_and_after_it_went():
 async def test_a_default_that_fails_is_told_and_serves_nothing():
     world, maker = World(defaults={"llm": {"bad": "build"}}), Maker()
     told = []
-    world.serving.on_outcome = told.append
+    world.serving.on_outcome = told_to(told)
     world.serving.declare(maker.spec())
 
     with pytest.raises(NotReady, match=r"build of the default \(stable\)"):
         await world.serving.ready(0.2)
     assert world.serving.get("llm", None) is None
     assert [one.version for one in told[0].refused] == [None]
+    gone = KeyChange("llm", {"bad": "build"}, None, MISSING, None, START, "start")
+    assert told[0].changes == (gone,)
     assert [one.version for one in world.serving.refused()] == [None]
     await close(world)
 
@@ -594,7 +669,7 @@ async def test_declaring_late_builds_in_the_background():
     world, maker = World(), Maker()
     await world.publish(world.put("llm", {"m": 1}))
     told = []
-    world.serving.on_outcome = told.append
+    world.serving.on_outcome = told_to(told)
 
     handle = world.serving.declare(maker.spec())
     with world.serving.turn() as view, pytest.raises(UsageError):
@@ -806,6 +881,23 @@ async def test_close_waits_for_turns_and_then_begins_none():
         world.serving.declare(maker.spec("other"))
 
 
+async def test_close_waits_for_turns_also_when_others_ended_long_before():
+    world, maker = await ready_world()
+    with world.serving.turn():
+        await world.publish(world.put("llm", {"m": 2}))
+    await world.publish(world.put("llm", {"m": 3}))
+    turn = world.serving.turn()
+    turn.__enter__()
+
+    closing = asyncio.create_task(world.serving.close(5))
+    done, _ = await asyncio.wait({closing}, timeout=0.05)
+    assert (done, maker.built[-1].closed) == (set(), 0)
+
+    turn.__exit__(None, None, None)
+    await closing
+    assert [part.closed for part in maker.built] == [1, 1, 1]
+
+
 async def test_close_ends_at_its_deadline(caplog):
     world, maker = await ready_world()
     with world.serving.turn():
@@ -850,7 +942,7 @@ async def test_before_anything_is_known_the_defaults_serve():
 async def test_an_outcome_nobody_can_take_does_not_end_the_background(caplog):
     world, maker = World(defaults={"llm": 1, "tts": 2}), Maker()
 
-    def broken(_outcome):
+    async def broken(_outcome):
         raise RuntimeError("a listener's own error")
 
     world.serving.on_outcome = broken
