@@ -12,12 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from client_sdk.connecting import Connecting
 from client_sdk.driver import Driver, Pending
-from client_sdk.errors import (
-    ClientClosed,
-    ForkedClient,
-    TransportDown,
-    Unavailable,
-)
+from client_sdk.errors import ClientClosed, ForkedClient, TransportDown, Unavailable
 from client_sdk.listeners import Change, Listeners, call
 from client_sdk.outcomes import MISSING
 from client_sdk.plan import Plan, Status
@@ -58,7 +53,6 @@ class Client:
             defaults=plan.defaults,
             open_sealed=self._open_sealed,
         )
-        self.get = self._serving.get  # no layer between: reading is the hot path
         self.unit = self._serving.unit
         self.turn = self._serving.turn
         self._listeners = Listeners()
@@ -115,6 +109,13 @@ class Client:
             report_every=report_every,
         )
         return Connecting(cls(plan))
+
+    def get(self, key: str, default: Any = MISSING) -> Any:
+        """The value this instance itself gets, deeply read-only. Raises as Serving.get."""
+        try:
+            return self._serving.values[key]  # no call between: reading is the hot path
+        except KeyError:
+            return self._serving.get(key, default)
 
     # -- modules and listeners ----------------------------------------------------------------
 

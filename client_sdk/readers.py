@@ -6,7 +6,7 @@ it (:meth:`Readers.show`) is for the loop, one at a time; what was current befor
 takes no new readers, and when the last one has left it is *drained* and ``on_drained`` is called on
 the loop. How a pin works without a lock is told in served.py.
 
-``_values`` repeats ``current.values``. It saves the read of a single key one step, and a single key
+``values`` repeats ``current.values``. It saves the read of a single key one step, and a single key
 has no position that could be torn; whatever reads more than one goes through ``current``.
 """
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Readers:
-    """What serves now, and who reads it. Slots, because ``current`` and ``_values`` are hot."""
+    """What serves now, and who reads it. Slots, because ``current`` and ``values`` are hot."""
 
     __slots__ = (
         "_closed",
@@ -37,15 +37,15 @@ class Readers:
         "_loop",
         "_on_drained",
         "_retired",
-        "_values",
         "current",
         "on_measured",
+        "values",
     )
 
     def __init__(self, served: Served, on_drained: Callable[[], None]) -> None:
         self.on_measured: Callable[[Measured], None] = lambda _: None
         self.current = served
-        self._values = served.values
+        self.values = served.values
         self._on_drained = on_drained
         self._loop: asyncio.AbstractEventLoop | None = None
         self._retired: set[Served] = set()
@@ -65,7 +65,7 @@ class Readers:
         refused with nothing older to serve; with a ``default`` neither.
         """
         try:
-            return self._values[key]
+            return self.values[key]
         except KeyError:
             served = self.current
             return served.missing(key, served.values, default)
@@ -103,7 +103,7 @@ class Readers:
         """Serve ``after`` from now on, and retire what served before."""
         before = self.current
         self.current = after
-        self._values = after.values
+        self.values = after.values
         self._retire(before)
 
     def in_use(self) -> set[Instance]:

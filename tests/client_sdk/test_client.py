@@ -177,3 +177,37 @@ async def test_a_module_that_cannot_be_built_leaves_the_old_one_and_is_reported(
             await heard.until(lambda change: change.version == 3)
             with client.turn() as view:
                 assert view.module("llm") == ["b"]
+
+
+async def test_a_listener_hears_of_a_key_that_was_held_back_with_another(tmp_path: Path) -> None:
+    def build(settings: str, previous: object) -> list[str]:
+        if settings == "broken":
+            raise RuntimeError("no such model")
+        return [settings]
+
+    async with (
+        center(tmp_path / "data") as opened,
+        connect(opened.url, tmp_path / "state", opened.admin_token) as client,
+    ):
+        client.module("llm", build)
+        heard = Heard()
+        client.on_change("prompt")(heard)
+        await _change(opened, llm="a", prompt="old")
+        await heard.until(lambda change: change.value == "old")
+        await _change(opened, llm="broken", prompt="new")
+        async with asyncio.timeout(WITHIN):
+            while not client.status().held:
+                await asyncio.to_thread(lambda: None)
+        await _change(opened, llm="b")
+        await heard.until(lambda change: change.value == "new")
+
+    told = [(change.previous, change.value, change.reason) for change in heard.changes]
+    assert told[-1] == ("old", "new", "publish")
+
+
+async def _change(opened: object, **values: str) -> None:
+    from config_center.access import Actor
+
+    ops = [{"op": "put", "key": key, "value": value} for key, value in values.items()]
+    actor = Actor("test", "admin")
+    await opened.service.change("default", ops, "", None, None, False, actor)  # type: ignore[attr-defined]
