@@ -122,8 +122,10 @@ class Readers:
         if self._retired:
             self._drained_all.clear()  # set by whatever drained earlier
             drained = self._loop.create_task(self._drained_all.wait())
-            await asyncio.wait({drained}, timeout=deadline)
-            drained.cancel()
+            try:
+                await asyncio.wait({drained}, timeout=deadline)
+            finally:
+                drained.cancel()
         left = sum(len(served.open) for served in self._retired)
         self._retired.clear()
         return left

@@ -895,6 +895,7 @@ async def test_close_waits_for_turns_also_when_others_ended_long_before():
 
     turn.__exit__(None, None, None)
     await closing
+    await world.serving.close(5)  # again: nothing
     assert [part.closed for part in maker.built] == [1, 1, 1]
 
 
