@@ -1,35 +1,28 @@
 """
 The driver of one replica: the only owner of a client's tasks.
 
-Two tasks. The *link* keeps one transport at a time: connects with full jitter, feeds what arrives
-to the replica, carries out the reads it asks for, and changes the path when one fails. The *worker*
-takes verified states in order, the newest wins: writes it to disk, lets the serving side build and
-prove what is new, tells the listeners, reports. So a slow build never delays the link, and a broken
-link never delays a build.
+Two tasks. The *follower* keeps one link at a time, chooses the path (route.py) and comes back to a
+preferred one that proved itself (scout.py). The *worker* serves verified states in order, the
+newest wins: what arrives while one is being served is merged into one more. So a slow build never
+delays the link, and a broken link never delays a build.
+
+``news`` is set when something is there to be served and the catch-up that follows a subscription is
+over: what a client waits for before it says that it is connected.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from client_sdk.errors import ConfigError, MissingBodies, TransportDown
-from client_sdk.steps import (
-    Advance,
-    ChangePath,
-    Ping,
-    ReadBodies,
-    ReadImage,
-    ReadLog,
-    Reconnect,
-    TellCenter,
-)
-from client_sdk.transports.base import Frame, Pong, Subscribed
+from client_sdk.errors import ConfigError, TransportDown
+from client_sdk.link import Link, ended
+from client_sdk.route import Pace, Route
+from client_sdk.scout import scout
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -38,31 +31,50 @@ if TYPE_CHECKING:
     from client_sdk.records import Record
     from client_sdk.replica import Replica
     from client_sdk.state import NamespaceState
-    from client_sdk.steps import Do
+    from client_sdk.steps import Advance
     from client_sdk.transports.base import Transport
+
+    Scouting = asyncio.Task[tuple[int, Transport]]
 
 log = logging.getLogger(__name__)
 
-BASE, CAP = 0.5, 5.0
-_FAILURES = 3
-_BACK_AFTER = 60.0
 
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Pending:
-    """What the worker still has to serve: a verified state and how it was reached."""
+    """
+    A verified state that is still to be served, and how it was reached: ``records`` in order, or
+    none when it came as a whole (``changed`` is ``None`` then: find out). ``ring`` as it came with
+    an image, ``None``: as before.
+    """
 
     state: NamespaceState
-    records: list[Record] = field(default_factory=list)
-    changed: frozenset[str] | None = frozenset()
+    head: Record
+    records: tuple[Record, ...]
+    changed: frozenset[str] | None
+    ring: Ring | None = None
+
+    @classmethod
+    def of(cls, step: Advance, ring: Ring | None) -> Pending:
+        """One step alone."""
+        keys = frozenset(op.key for record in step.records for op in record.header.ops)
+        return cls(step.state, step.head, step.records, keys if step.records else None, ring)
+
+    def then(self, later: Pending) -> Pending:
+        """This one and a later one as one step."""
+        ring = self.ring if later.ring is None else later.ring
+        if self.changed is None or later.changed is None:
+            return Pending(later.state, later.head, (), None, ring)
+        records, changed = self.records + later.records, self.changed | later.changed
+        return Pending(later.state, later.head, records, changed, ring)
 
 
 class Driver:
     """
-    Feeds ``replica`` from the transports that ``connect(index)`` makes, in order of preference.
+    Feeds ``replica`` from the transports that ``connect`` makes, in order of preference.
 
-    ``serve`` is called with every new state, one at a time; ``first`` is set once anything was
-    taken in, or is known to be up to date.
+    ``serve`` is called with every new state, one at a time; ``complain`` with what the center
+    should hear about the path itself. ``head`` is the record behind the newest state, ``failure``
+    why there is no link.
     """
 
     def __init__(
@@ -70,185 +82,126 @@ class Driver:
         replica: Replica,
         connect: Sequence[Callable[[], Transport]],
         serve: Callable[[Pending], Awaitable[None]],
+        complain: Callable[[str], None],
         *,
-        backoff: float = BASE,
+        head: Record | None = None,
+        pace: Pace | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self.replica = replica
         self.transport: Transport | None = None
-        self.ring: Ring = {}
-        self.head: Record | None = None
-        self.first = asyncio.Event()
+        self.news = asyncio.Event()
+        self.head = head
         self.failure = "it was not tried yet"
+        self.route = Route(len(connect), pace or Pace())
         self._connect = connect
         self._serve = serve
-        self._backoff = backoff
+        self._complain = complain
         self._rng = rng or random.Random()
         self._pending: Pending | None = None
+        self._busy = False
+        self._found: Transport | None = None  # a better path, open, that is followed next
         self._work = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
         self._tasks: list[asyncio.Task[None]] = []
-        self._read: asyncio.Task[None] | None = None
-        self._path = 0
 
     def start(self) -> None:
         """Begin."""
         self._tasks = [
-            asyncio.create_task(self._link_for_ever(), name="config link"),
+            asyncio.create_task(self._follow_for_ever(), name="config link"),
             asyncio.create_task(self._work_for_ever(), name="config worker"),
         ]
 
     async def close(self) -> None:
         """Stop both tasks and let go of the path."""
-        tasks = [*self._tasks, *([self._read] if self._read else [])]
-        while pending := [task for task in tasks if not task.done()]:
-            for task in pending:
-                task.cancel()
-            await asyncio.wait(pending, timeout=0.2)
-        if self.transport is not None:
-            await self.transport.close()
+        await ended(*self._tasks)
+        if self._found is not None:
+            await self._found.close()
 
-    async def settled(self) -> None:
-        """Wait until everything taken in so far is served."""
-        await self._idle.wait()
+    # -- the follower -------------------------------------------------------------------------
 
-    # -- the link -----------------------------------------------------------------------------
-
-    async def _link_for_ever(self) -> None:
-        failures = 0
+    async def _follow_for_ever(self) -> None:
         while True:
             began = time.monotonic()
             try:
-                await self._link()
+                await self._follow()
+                continue
             except TransportDown as error:
-                self.failure = str(error)
-            except Exception as error:  # the link must outlive whatever one path met
-                self.failure = f"{type(error).__name__}: {error}"
+                down = error
+            except Exception as error:  # the client must outlive whatever one path met
                 log.exception("the link failed")
-            self.replica.on_down()
-            await self._stop_reading()
-            failures = 0 if time.monotonic() - began > _BACK_AFTER else failures + 1
-            if failures % _FAILURES == 0:
-                self._path = (self._path + 1) % len(self._connect)
-            log.info("the link is down: %s", self.failure)
-            delay = min(CAP, self._backoff * 2 ** min(failures, 6))
-            await asyncio.sleep(self._rng.uniform(0, delay))
+                down = TransportDown(f"{type(error).__name__}: {error}")
+            self.failure = str(down)
+            log.info("the link is down: %s", down)
+            wait = self.route.lost(
+                time.monotonic() - began,
+                self._rng,
+                hopeless=down.permanent,
+                retry_after=down.retry_after,
+            )
+            await asyncio.sleep(wait)
 
-    async def _link(self) -> None:
-        transport = self._connect[self._path]()
+    async def _follow(self) -> None:
+        """Follow one path until it ends (TransportDown), or until a better one is found."""
+        found, self._found = self._found, None
+        transport = found or self._connect[self.route.at]()
+        scouting = self._scouting()
+        only = self.route.paths == 1
+        link = Link(transport, self.replica, self._take, self._complain, self._caught_up, only=only)
         try:
-            await transport.open()
+            if found is None:
+                await transport.open()
             self.transport = transport
-            await self._follow(transport)
+            await link.run(scouting, subscribed=found is not None)
         finally:
             self.transport = None
+            await ended(scouting)
+            self._arrive(scouting)
             await transport.close()
 
-    async def _follow(self, transport: Transport) -> None:
-        tick = self.replica.timing.silence / 4
-        receiving: asyncio.Task[Any] | None = None
-        until = time.monotonic() + _BACK_AFTER if self._path else float("inf")
-        try:
-            while time.monotonic() < until:
-                receiving = receiving or asyncio.create_task(transport.receive())
-                done, _ = await asyncio.wait((receiving,), timeout=tick)
-                if done:
-                    event, receiving = receiving.result(), None
-                    await self._carry_out(transport, self._feed(event))
-                await self._carry_out(transport, self.replica.on_tick(time.monotonic()))
-        finally:
-            if receiving is not None:
-                receiving.cancel()
-                await asyncio.wait((receiving,))
-        self._path = 0
+    def _arrive(self, scouting: Scouting | None) -> None:
+        """Take over what the scout found, also where the present path ended in the same moment."""
+        if scouting is not None and not scouting.cancelled() and scouting.exception() is None:
+            index, self._found = scouting.result()
+            self.route.moved(index)
+            log.info("back on path %d, which proved itself", index)
 
-    def _feed(self, event: Any) -> list[Do]:
-        now = time.monotonic()
-        if isinstance(event, Frame):
-            return self.replica.on_frame(event.data, now, time.time_ns() // 1_000_000)
-        if isinstance(event, Subscribed):
-            return self.replica.on_subscribed(now)
-        if isinstance(event, Pong):
-            return self.replica.on_pong(now)
-        return []
-
-    async def _carry_out(self, transport: Transport, todo: list[Do]) -> None:
-        for step in todo:
-            if isinstance(step, Advance):
-                self._take(step)
-            elif isinstance(step, ReadLog | ReadImage | ReadBodies):
-                await self._stop_reading()
-                self._read = asyncio.create_task(self._answer(transport, step), name="config read")
-            elif isinstance(step, Ping):
-                await transport.ping()
-            elif isinstance(step, Reconnect | ChangePath):
-                raise TransportDown(step.reason)
-            elif isinstance(step, TellCenter):
-                log.error("%s", step.reason)
-        if self.replica.state is not None and not todo:
-            self.first.set()
-
-    async def _answer(self, transport: Transport, step: ReadLog | ReadImage | ReadBodies) -> None:
-        try:
-            todo = await self._do_read(transport, step)
-        except (TransportDown, MissingBodies) as error:
-            self.failure = str(error)
-            todo = self.replica.on_read_failed(time.monotonic())
-        self._read = None
-        with contextlib.suppress(TransportDown):
-            await self._carry_out(transport, todo)
-
-    async def _do_read(
-        self, transport: Transport, step: ReadLog | ReadImage | ReadBodies
-    ) -> list[Do]:
-        if isinstance(step, ReadLog):
-            return self.replica.on_log(await transport.read_log(step.after), time.monotonic())
-        if isinstance(step, ReadBodies):
-            found = await transport.read_bodies(step.hashes)
-            return self.replica.on_bodies(found, time.monotonic())
-        await asyncio.sleep(step.delay)
-        image = await transport.read_image()
-        self.ring, self.head = image.ring, image.head
-        wall = time.time_ns() // 1_000_000
-        return self.replica.on_image(image, time.monotonic(), wall, confirmed=transport.confirmed)
-
-    async def _stop_reading(self) -> None:
-        read, self._read = self._read, None
-        if read is not None and read is not asyncio.current_task() and not read.done():
-            read.cancel()
-            await asyncio.wait((read,))
+    def _scouting(self) -> Scouting | None:
+        better, timing = self.route.better, self.replica.timing
+        if not better:
+            return None
+        proof = self.route.pace.proof
+        search = scout(better, self._connect, timing, proof, self._rng)
+        return asyncio.create_task(search, name="config scout")
 
     # -- the worker ---------------------------------------------------------------------------
 
-    def _take(self, step: Advance) -> None:
-        changed: frozenset[str] | None = None
-        if step.records:
-            changed = frozenset(op.key for r in step.records for op in r.header.ops)
-        waiting = self._pending
-        if waiting is None:
-            self._pending = Pending(step.state, list(step.records), changed)
-        else:
-            whole = changed is None or waiting.changed is None
-            waiting.changed = None if whole else waiting.changed | changed  # type: ignore[operator]
-            waiting.records = [] if whole else [*waiting.records, *step.records]
-            waiting.state = step.state
-        self._idle.clear()
+    def _take(self, step: Advance, ring: Ring | None) -> None:
+        self.head = step.head
+        pending = Pending.of(step, ring)
+        self._pending = pending if self._pending is None else self._pending.then(pending)
         self._work.set()
+
+    def _caught_up(self) -> None:
+        """Nothing is awaited from the path: with nothing left to serve either, this is the news."""
+        if self._pending is None and not self._busy and self.replica.state is not None:
+            self.news.set()
 
     async def _work_for_ever(self) -> None:
         while True:
             await self._work.wait()
             self._work.clear()
             pending, self._pending = self._pending, None
-            if pending is None:
-                continue
-            try:
-                await self._serve(pending)
-            except ConfigError as error:
-                log.error("a change could not be served: %s", error)
-            except Exception:  # the worker must outlive whatever one change met
-                log.exception("a change could not be served")
-            self.first.set()
-            if self._pending is None:
-                self._idle.set()
+            if pending is not None:
+                self._busy = True
+                await self._serve_one(pending)
+                self._busy = False
+            if not self.replica.catching_up:
+                self._caught_up()
+
+    async def _serve_one(self, pending: Pending) -> None:
+        try:
+            await self._serve(pending)
+        except ConfigError as error:
+            log.error("a change could not be served: %s", error)
+        except Exception:  # the worker must outlive whatever one change met
+            log.exception("a change could not be served")

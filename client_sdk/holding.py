@@ -84,6 +84,11 @@ class Holding:
         """Key -> older entry, over all groups."""
         return {key: entry for group in self.groups for key, entry in group.older.items()}
 
+    @property
+    def together(self) -> tuple[frozenset[str], ...]:
+        """Which held keys are released together."""
+        return tuple(group.keys for group in self.groups)
+
 
 @dataclass(frozen=True, slots=True)
 class Trial:

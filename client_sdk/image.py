@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from client_sdk.contents import Content, Rollout
-from client_sdk.errors import NotVerified
+from client_sdk.errors import MissingBodies, NotVerified
 from client_sdk.records import Beat, Position, Record, sha256_hex
 from client_sdk.state import Entry, NamespaceState
 
@@ -77,6 +77,16 @@ def decode_row(row: bytes) -> Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Proven:
+    """A state that its signed head vouches for, with the ring and the beat of its image."""
+
+    state: NamespaceState
+    head: Record
+    ring: Ring = field(default_factory=dict)
+    beat: Beat | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Image:
     """Head record (without bodies), rows, ring and, where the path carries one, the newest beat."""
 
@@ -104,6 +114,13 @@ class Image:
                 f"the rows of {ns} do not hash to what its head {head.position} was signed for"
             )
         return state
+
+    def proven(self, ns: str, verifier: Verifier) -> Proven:
+        """What a client may take in. Raises NotVerified, MissingBodies where bodies are absent."""
+        missing = self.missing()
+        if missing:
+            raise MissingBodies(missing)
+        return Proven(self.prove(ns, verifier), self.head, self.ring, self.beat)
 
     def encode(self) -> bytes:
         """The bytes of the whole image."""

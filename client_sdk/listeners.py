@@ -84,13 +84,18 @@ class Listeners:
         for listener in self._by_key.get(change.key, ()):
             call(listener, change)
 
-    async def close(self) -> None:
-        """Cancel the coroutines that run."""
+    async def close(self, deadline: float = 5.0) -> None:
+        """Cancel the coroutines that run, and wait for them, for ``deadline`` seconds at most."""
         running = [one for each in self._by_key.values() for one in each]
         tasks = [one.cancel() for one in running if isinstance(one, _Coroutine)]
         live = [task for task in tasks if task is not None]
-        if live:
-            await asyncio.wait(live)
+        if not live:
+            return
+        _, deaf = await asyncio.wait(live, timeout=deadline)
+        if deaf:
+            log.warning(
+                "%d listeners did not end within %s s of being cancelled", len(deaf), deadline
+            )
 
 
 def call(listener: Callable[[Change], Any], change: Change) -> None:

@@ -26,7 +26,7 @@ async def publish(
     """The center's answer to one put. Raises ApiError, SettingInvalid without an http URL."""
     import aiohttp
 
-    address = next((a for a in plan.addresses() if a.over_http), None)
+    address = next((a for a in plan.addresses if a.over_http), None)
     if address is None:
         raise SettingInvalid("publishing goes over HTTP; give the client an http URL as well")
     body = {"value": value, "comment": comment, **({"rollout": rollout} if rollout else {})}

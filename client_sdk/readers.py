@@ -13,7 +13,7 @@ has no position that could be torn; whatever reads more than one goes through ``
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from client_sdk.errors import ClientClosed
 from client_sdk.outcomes import MISSING
@@ -130,6 +130,10 @@ class Readers:
         self._retired.clear()
         return left
 
+    def refuse(self, error: Callable[[], Exception]) -> None:
+        """Answer every read from now on with an error: for the child of a fork."""
+        self.current, self.values = cast("Any", _Nothing(error)), cast("Any", _Nothing(error))
+
     def check_open(self) -> None:
         """Raises ClientClosed after :meth:`dismiss`."""
         if self._closed:
@@ -146,3 +150,18 @@ class Readers:
         if not self._retired:
             self._drained_all.set()
         self._on_drained()
+
+
+class _Nothing:
+    """Stands where values were; whoever looks gets the error. Reading stays free of checks."""
+
+    __slots__ = ("_error",)
+
+    def __init__(self, error: Callable[[], Exception]) -> None:
+        object.__setattr__(self, "_error", error)
+
+    def __getattr__(self, name: str) -> Any:
+        raise object.__getattribute__(self, "_error")()
+
+    def __getitem__(self, key: str) -> Any:
+        raise object.__getattribute__(self, "_error")()

@@ -47,7 +47,7 @@ from client_sdk.steps import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from client_sdk.image import Image
+    from client_sdk.image import Proven
     from client_sdk.signing import Verifier
     from client_sdk.state import NamespaceState
 
@@ -90,7 +90,7 @@ class Replica:
     _image_tries: int = 0
     _waiting: tuple[Record, ...] = ()
     _objects: dict[str, bytes] = field(default_factory=dict)
-    _unconfirmed: NamespaceState | None = None
+    _unconfirmed: tuple[NamespaceState, Record] | None = None
     _last_life: float | None = None
     _every: float = 1.0
     _pinged_at: float | None = None
@@ -101,6 +101,16 @@ class Replica:
     def position(self) -> Position:
         """Where we are: the mark, never below."""
         return self.mark.position
+
+    @property
+    def catching_up(self) -> bool:
+        """True while an answer is awaited, so there may be news that was not taken in yet."""
+        return self._reading or self._again
+
+    def is_stale(self, now: float) -> bool:
+        """True when what is served was not confirmed by two heartbeats that were due."""
+        due = 2 * max(2 * self._every, self.timing.silence)
+        return self.confirmed_at is None or now - self.confirmed_at > due
 
     # -- what arrives by itself ---------------------------------------------------------------
 
@@ -142,7 +152,8 @@ class Replica:
         if now - self._last_life >= max(2 * self._every, self.timing.silence):
             self._pinged_at = now
             return [Ping()]
-        if now - self._checked_at >= self.timing.check:
+        every = self.timing.report if self.tampered else self.timing.check
+        if now - self._checked_at >= every:
             return self._catch_up(now)
         return []
 
@@ -178,38 +189,38 @@ class Replica:
             return self._done(now)
         return self._take(self.state, tuple(records), now)
 
-    def on_image(self, image: Image, now: float, wall: int, *, confirmed: bool) -> list[Do]:
+    def on_image(self, image: Proven, now: float, wall: int, *, confirmed: bool) -> list[Do]:
         """
-        The whole namespace. ``confirmed``: the path itself proves that it is the present (the
-        center over TLS or on this machine), which a newcomer without state needs.
+        The whole namespace, proven outside: that is pure but long, so a driver does it in a thread.
+        ``confirmed``: the path itself proves that it is the present (the center over TLS or on this
+        machine), which a newcomer without state needs.
         """
-        missing = image.missing()
-        if missing:
-            raise MissingBodies(missing)
         self._reading = False
-        try:
-            state = image.prove(self.ns, self.verifier)
-        except NotVerified as error:
-            return self._on_bad_image(str(error))
+        state = image.state
         self._image_tries = 0
         self.tampered = False
         if state.position <= self.position and self.state is not None:
-            return self._on_known_image(state, now)
+            return self._on_known_image(state, image.head, now)
         if state.position < self.position:
-            return self._tell("the store is behind this client", now) or self._done(now)
+            return self._on_behind(now)
         if not self._knows_the_present(confirmed):
-            self._unconfirmed = state
+            self._unconfirmed = state, image.head
             return [] if image.beat is None else self._on_beat(image.beat, now, wall)
-        return [*self._advance(state, ()), *self._done(now)]
+        return [*self._advance(state, image.head), *self._done(now)]
 
-    def _on_known_image(self, state: NamespaceState, now: float) -> list[Do]:
+    def _on_known_image(self, state: NamespaceState, head: Record, now: float) -> list[Do]:
         if state.position < self.position:
-            return self._tell("the store is behind this client", now) or self._done(now)
+            return self._on_behind(now)
         if state.c != self.mark.c:
             return self._on_fork(now)
         if self.state is not None and self.state.position == state.position:
             return self._done(now)
-        return [*self._advance(state, ()), *self._done(now)]
+        return [*self._advance(state, head), *self._done(now)]
+
+    def on_unreadable(self, reason: str, now: float) -> list[Do]:
+        """Instead of an image came one that proves nothing, or bytes that are none."""
+        self._reading = False
+        return self._on_bad_image(reason, now)
 
     def on_bodies(self, objects: Mapping[str, bytes], now: float) -> list[Do]:
         """Bodies that a record announced by hash (sha256 -> bytes, already compared)."""
@@ -218,7 +229,7 @@ class Replica:
         waiting, self._waiting = self._waiting, ()
         if self.state is None or not waiting:
             return self._done(now)
-        return self._take(self.state, waiting, now)
+        return self._take(self.state, waiting, now, fetched=True)
 
     def on_read_failed(self, now: float) -> list[Do]:
         """A read could not be answered; the next sign of a gap, or the next check, tries again."""
@@ -252,8 +263,8 @@ class Replica:
         self._every = beat.every
         self.center_silent = False
         waiting = self._unconfirmed
-        if waiting is not None and beat.position >= waiting.position >= self.position:
-            return self._on_confirmation(waiting, beat, now)
+        if waiting is not None and beat.position >= waiting[0].position >= self.position:
+            return self._on_confirmation(*waiting, beat, now)
         if beat.position > self.position:
             return self._catch_up(now)
         if beat.c != self.mark.c:
@@ -264,12 +275,14 @@ class Replica:
         self.confirmed_at = now
         return []
 
-    def _on_confirmation(self, waiting: NamespaceState, beat: Beat, now: float) -> list[Do]:
+    def _on_confirmation(
+        self, waiting: NamespaceState, head: Record, beat: Beat, now: float
+    ) -> list[Do]:
         """A fresh beat says what the present is: the image that waited for it, or another."""
         self._unconfirmed = None
         if beat.position == waiting.position and beat.c != waiting.c:
             return self._catch_up(now)
-        steps = self._advance(waiting, ())
+        steps = self._advance(waiting, head)
         return steps + (self._done(now) if beat.c == waiting.c else self._catch_up(now))
 
     def _is_fresh(self, beat: Beat, wall: int) -> bool:
@@ -282,13 +295,24 @@ class Replica:
     def _knows_the_present(self, confirmed: bool) -> bool:
         return confirmed or self.state is not None or self.mark.position > START
 
-    def _take(self, state: NamespaceState, records: tuple[Record, ...], now: float) -> list[Do]:
+    def _take(
+        self,
+        state: NamespaceState,
+        records: tuple[Record, ...],
+        now: float,
+        *,
+        fetched: bool = False,
+    ) -> list[Do]:
+        records = tuple(record for record in records if record.position > state.position)
+        if not records:
+            return self._done(now)
         try:
             for record in records:
-                if record.position > state.position:
-                    self._check_link(state, record)
-                    state = state.apply(record, self._objects)
+                self._check_link(state, record)
+                state = state.apply(record, self._objects)
         except MissingBodies as error:
+            if fetched:  # gone since: only what a later change replaced is ever removed
+                return self._read_image()
             self._waiting = records
             self._reading = True
             return [ReadBodies(frozenset(error.hashes))]
@@ -297,23 +321,27 @@ class Replica:
             return self._read_image()
         self._objects.clear()
         if state.position < self.position:
-            return self._tell("the store is behind this client", now) or self._done(now)
+            return self._on_behind(now)
         if state.position == self.position and state.c != self.mark.c:
             return self._on_fork(now)
-        return [*self._advance(state, records), *self._done(now)]
+        return [*self._advance(state, records[-1], records), *self._done(now)]
 
     def _check_link(self, state: NamespaceState, record: Record) -> None:
         if record.header.p != state.c or record.header.v != state.position.v + 1:
             raise NotVerified(f"change {record.position} does not follow {state.position}")
 
-    def _advance(self, state: NamespaceState, records: tuple[Record, ...]) -> list[Do]:
+    def _advance(
+        self, state: NamespaceState, head: Record, records: tuple[Record, ...] = ()
+    ) -> list[Do]:
         self.state = state
         self.mark = Mark(state.position, state.c)
         self.fork = False
         self._unconfirmed = None
-        return [Advance(state, records)]
+        return [Advance(state, head, records)]
 
     def _catch_up(self, now: float) -> list[Do]:
+        if self.tampered and now - self._checked_at < self.timing.report:
+            return []  # every heartbeat would have the whole damaged store read again
         self._checked_at = now
         if self._reading:
             self._again = True
@@ -327,7 +355,7 @@ class Replica:
         self._reading = True
         return [ReadImage()]
 
-    def _on_bad_image(self, reason: str) -> list[Do]:
+    def _on_bad_image(self, reason: str, now: float) -> list[Do]:
         self._image_tries += 1
         if self._image_tries < _IMAGE_TRIES:
             self._reading = True
@@ -335,12 +363,17 @@ class Replica:
         self._image_tries = 0
         self.tampered = True
         self.counters.tampered += 1
-        return [ChangePath(reason)]
+        return [*self._tell(reason, now), ChangePath(reason)]
 
     def _on_fork(self, now: float) -> list[Do]:
         self.fork = True
         self.counters.forks += 1
         return self._tell("another history at our position", now) or self._done(now)
+
+    def _on_behind(self, now: float) -> list[Do]:
+        """What was read is older than what was applied: serve on, say so, look elsewhere."""
+        reason = "the store is behind this client"
+        return [*self._tell(reason, now), *self._done(now), ChangePath(reason)]
 
     def _tell(self, reason: str, now: float) -> list[Do]:
         if self._told_at is not None and now - self._told_at < self.timing.report:

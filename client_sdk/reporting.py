@@ -3,13 +3,18 @@ What a client tells the center about itself: versions applied and refused, how t
 here.
 
 Reports are deltas, sent when something was applied or refused and every few seconds otherwise, only
-with a token (it is the identity). A report that does not arrive is made again from the present:
-nothing queues up.
+with a token (it is the identity). One that does not arrive is followed by a whole one, made of the
+present: nothing queues up. Only how turns went is summed until it has arrived, because it is told
+once.
+
+A path that shows less than what was applied here, or something else at the same position, is
+complained of: the report then carries our head record, whose signature proves what was lost.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import logging
 import secrets
@@ -17,6 +22,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from client_sdk.errors import ConfigError, TransportDown
+from client_sdk.link import ended
 from client_sdk.reports import Report, report_key
 
 if TYPE_CHECKING:
@@ -24,6 +30,7 @@ if TYPE_CHECKING:
 
     from client_sdk.driver import Driver
     from client_sdk.outcomes import Measured, Outcome, Refusal
+    from client_sdk.plan import Plan
     from client_sdk.serving import Serving
     from client_sdk.state import Entry
 
@@ -36,23 +43,28 @@ _CANARY = "@canary"
 class Reporter:
     """Owns the task that reports. ``devices`` is set by who holds devices."""
 
-    def __init__(self, plan: Any, serving: Serving, driver: Driver) -> None:
+    def __init__(self, plan: Plan, serving: Serving) -> None:
+        self.devices: Callable[[], Sequence[Mapping[str, Any]]] = list
         self._plan = plan
         self._serving = serving
-        self._driver = driver
+        self._driver: Driver | None = None
         self._incarnation = secrets.token_hex(8)
         self._seq = 0
         self._started_at = time.time_ns() // 1_000_000
         self._soon = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._whole = True
         self._outcomes: dict[tuple[str, str, str], list[float]] = {}
+        self._keys_of: tuple[object, object] = (None, None)
+        self._keys_now: dict[str, Any] = {}
+        self._told_keys: dict[str, Any] = {}
         self._told_devices: dict[str, Mapping[str, Any]] = {}
-        self._told: dict[str, Any] = {}
-        self.devices: Callable[[], Sequence[Mapping[str, Any]]] = list
+        self._complaint: str | None = None
         serving.on_measured = self._measure
 
-    def start(self) -> None:
+    def start(self, driver: Driver) -> None:
         """Begin to report, if there is a token to do it with."""
+        self._driver = driver
         if self._plan.token is not None:
             self._task = asyncio.create_task(self._report_for_ever(), name="config reports")
 
@@ -61,11 +73,15 @@ class Reporter:
         if outcome.applied or outcome.refused:
             self._soon.set()
 
+    def complain(self, reason: str) -> None:
+        """The path shows what cannot be: report it now, with the proof."""
+        log.error("%s", reason)
+        self._complaint = reason
+        self._soon.set()
+
     async def close(self) -> None:
         """Stop."""
-        while self._task is not None and not self._task.done():
-            self._task.cancel()
-            await asyncio.wait((self._task,), timeout=0.2)
+        await ended(self._task)
 
     def _measure(self, measured: Measured) -> None:
         for rollout, arm in measured.arms or (("", "stable"),):
@@ -84,7 +100,6 @@ class Reporter:
             try:
                 await self._report()
             except TransportDown as error:
-                self._told = {}
                 log.info("a report did not arrive: %s", error)
             except ConfigError as error:
                 log.warning("reports are refused: %s", error)
@@ -92,65 +107,102 @@ class Reporter:
                 log.exception("a report failed")
 
     async def _report(self) -> None:
-        transport = self._driver.transport
-        if transport is None:
+        driver = self._driver
+        if driver is None or driver.transport is None:
             return
-        body = self._body(transport.name)
-        self._seq += 1
-        report = Report(
-            self._plan.instance,
-            self._incarnation,
-            self._seq,
-            time.time_ns() // 1_000_000,
-            self._plan.namespace,
-            body,
-        )
-        await transport.send_report(
-            self._plan.instance, report.encode(report_key(self._plan.token))
-        )
-        self._told = body
+        outcomes, self._outcomes = self._outcomes, {}
+        complaint, self._complaint = self._complaint, None
+        whole, self._whole = self._whole, True  # until it has arrived
+        keys, devices = self._keys(), self._devices_now()
+        body = {
+            **self._about(driver),
+            "full": whole,
+            "keys": _difference({} if whole else self._told_keys, keys),
+            "devices": self._devices({} if whole else self._told_devices, devices),
+            "outcomes": _summed(outcomes),
+        }
+        if complaint is not None:
+            body["complaint"] = {"reason": complaint, "head": _proof(driver)}
+        try:
+            await driver.transport.send_report(self._plan.instance, self._signed(body))
+        except BaseException:
+            self._put_back(outcomes, complaint)
+            raise
+        self._whole = False
+        self._told_keys, self._told_devices = keys, devices
 
-    def _body(self, transport: str) -> dict[str, Any]:
+    def _signed(self, body: Mapping[str, Any]) -> bytes:
+        plan = self._plan
+        self._seq += 1
+        now = time.time_ns() // 1_000_000
+        report = Report(plan.instance, self._incarnation, self._seq, now, plan.namespace, body)
+        return report.encode(report_key(plan.token or ""))
+
+    def _about(self, driver: Driver) -> dict[str, Any]:
         from client_sdk import __version__
 
-        outcomes, self._outcomes = self._outcomes, {}
-        body: dict[str, Any] = {
-            "full": not self._told,
+        return {
             "position": str(self._serving.position),
             "sdk": __version__,
-            "transport": transport,
-            "stale": False,
+            "transport": "" if driver.transport is None else driver.transport.name,
+            "stale": driver.replica.is_stale(time.monotonic()),
             "labels": self._plan.labels,
             "started_at": self._started_at,
-            "keys": self._keys(),
-            "outcomes": [
-                {"rollout": r or None, "arm": a, "name": n, "ok": s[0], "failed": s[1],
-                 "seconds": s[2]}
-                for (r, a, n), s in outcomes.items()
-            ],
-            "devices": self._devices(whole=not self._told),
-        }  # fmt: skip
-        return body
+        }
+
+    def _put_back(
+        self, outcomes: Mapping[tuple[str, str, str], list[float]], complaint: str | None
+    ) -> None:
+        """Keep what did not arrive for the next report."""
+        self._complaint = self._complaint or complaint
+        for key, sums in outcomes.items():
+            present = self._outcomes.get(key, [0, 0, 0.0])
+            both = zip(sums, present)  # noqa: B905  # three numbers each
+            self._outcomes[key] = [one + other for one, other in both]
 
     def _keys(self) -> dict[str, Any]:
-        keys: dict[str, Any] = {}
-        state = self._driver.replica.state
-        serving = self._serving.current.offer.entry
-        for key in () if state is None else state.entries:
-            entry = None if key.startswith("_") else serving(key)
-            if entry is not None and entry.exists:
-                keys.update(_applied(entry))
+        """What became of every key; what is on its way or was refused comes first."""
+        offer = self._serving.current.offer
+        present = (offer, self._serving.holding)
+        if all(one is other for one, other in zip(present, self._keys_of)):  # noqa: B905  # pairs
+            return self._keys_now
+        first: dict[str, Any] = {}
+        rest: dict[str, Any] = {}
+        for entry in self._serving.entries():
+            served = offer.entry(entry.key)
+            if served is not None and served.exists:
+                (first if served.rollout is not None else rest).update(_applied(served))
         for refusal in self._serving.refused():
-            keys.update(_refused(refusal))
-        return keys
+            first.update(_refused(refusal))
+        self._keys_of = present
+        self._keys_now = {**first, **{key: rest[key] for key in rest if key not in first}}
+        return self._keys_now
 
-    def _devices(self, *, whole: bool) -> dict[str, Any]:
-        now = {str(row["device"]): row for row in self.devices()}
-        told = {} if whole else self._told_devices
+    def _devices_now(self) -> dict[str, Mapping[str, Any]]:
+        return {str(row["device"]): row for row in self.devices()}
+
+    def _devices(self, told: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
         rows = [row for device, row in now.items() if told.get(device) != row]
-        gone = [device for device in told if device not in now]
-        self._told_devices = now
-        return {"rows": rows, "gone": gone}
+        return {"rows": rows, "gone": [device for device in told if device not in now]}
+
+
+def _difference(told: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """Only what is new; ``None`` for what is gone."""
+    gone: dict[str, Any] = {key: None for key in told if key not in now}
+    return {**{key: now[key] for key in now if told.get(key) != now[key]}, **gone}
+
+
+def _summed(outcomes: Mapping[tuple[str, str, str], Sequence[float]]) -> list[dict[str, Any]]:
+    return [
+        {"rollout": rollout or None, "arm": arm, "name": name, "ok": ok, "failed": failed,
+         "seconds": seconds}
+        for (rollout, arm, name), (ok, failed, seconds) in outcomes.items()
+    ]  # fmt: skip
+
+
+def _proof(driver: Driver) -> str | None:
+    head = driver.head
+    return None if head is None else base64.b64encode(head.encode(bodies=False)).decode("ascii")
 
 
 def _applied(entry: Entry) -> dict[str, Any]:

@@ -121,13 +121,14 @@ class Serving(Readers):
         self._wake: set[str] = set()
         self._task: asyncio.Task[None] | None = None
 
-    def held(self) -> Mapping[str, Entry]:
+    @property
+    def holding(self) -> Holding:
         """The older entries that serve because the newer failed; blank ones serve nothing."""
-        return self._holding.older
+        return self._holding
 
-    def held_groups(self) -> tuple[frozenset[str], ...]:
-        """Which held keys are released together."""
-        return tuple(group.keys for group in self._holding.groups)
+    def entries(self) -> Iterable[Entry]:
+        """The newest entries of the keys that people write, whether they serve or not."""
+        return [entry for key, entry in self._target.entries.items() if not key.startswith("_")]
 
     def refused(self) -> tuple[Refusal, ...]:
         """What does not serve here, and why, at this moment."""
@@ -208,6 +209,20 @@ class Serving(Readers):
             outcome = await self._step(target, trial, names)
             self._whole = True
             return outcome
+
+    def at_stake(self, target: NamespaceState, changed: frozenset[str] | None) -> Holding | None:
+        """
+        What is to be held if this process ends while ``target`` is tried (``advance``); ``None``
+        when no module is touched, or nothing was served before.
+        """
+        if self._target.position == START or not self._specs:
+            return None
+        changed = self._difference(target) if changed is None else changed
+        names = frozenset(key for key in changed if not key.startswith("_"))
+        trial = holding.begin(self._holding, names, self.current.offer.entry)
+        if not any(key in self._specs for group in trial.tried for key in group.older):
+            return None
+        return Holding((*trial.holding.groups, *trial.tried))
 
     async def retry(self) -> Outcome:
         """Try again, now, all that is held back and every module that failed."""

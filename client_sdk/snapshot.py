@@ -3,15 +3,19 @@ The last verified state on this host's disk: what serves when nobody can be reac
 
 A **generation** is a whole image and a tail of records behind it, each checksummed; a change
 appends its record and costs the same in a namespace of 20,000 keys as in one of 20. A long tail is
-folded into a new generation; two generations are kept. Reading verifies everything again: signature
-of the head, digest of the rows, chain and digest of each record. What cannot be read is set aside
-(``.corrupt-N``) and the generation before is used; a tail that ends in the middle of a record lost
-only what was never acknowledged to anybody.
+folded into a new generation, after it was served; two generations are kept. Reading verifies
+everything again: signature of the head, digest of the rows, chain and digest of each record. A base
+that cannot be read is set aside (``.corrupt-N``) and the generation before is used. Of a tail
+counts what proves itself: what lies behind the first damage is read again from the center.
 
-The **position** lies in a file of its own and is never lowered. It alone decides what may be
-applied: an older snapshot may be served (stale), nothing below the position is accepted. Everything
-is on disk (fsync) before it serves; a disk that refuses makes the client ``not durable``, it does
-not stop it.
+A record is appended only where it links to what the disk holds (``_reached``). After a write that
+failed, a torn tail or a generation set aside nothing is known to link, so the next step begins a
+new generation: nothing is ever written behind damage, where no reader would find it.
+
+The **position** lies in a file of its own (position_file.py) and is never lowered. It alone decides
+what may be applied: an older snapshot may be served (stale), nothing below the position is
+accepted. Everything is on disk (fsync) before it serves; a disk that refuses makes the client ``not
+durable``, it does not stop it.
 """
 
 from __future__ import annotations
@@ -28,7 +32,8 @@ import orjson
 
 from client_sdk.errors import NotVerified, StateInUse
 from client_sdk.image import Image, decode_row, encode_row
-from client_sdk.records import Position, Record
+from client_sdk.position_file import PositionFile
+from client_sdk.records import Record
 from client_sdk.state import Entry, NamespaceState
 from client_sdk.steps import Mark
 
@@ -42,17 +47,22 @@ if TYPE_CHECKING:
 _FRAME = struct.Struct(">II")
 _KEPT = 2
 _FOLD_RECORDS = 1000
-_FOLD_BYTES = 4 * 1024 * 1024
+_FOLD_BASES = 4
+_FOLD_BYTES = 1024 * 1024  # below this a fold saves nothing worth its fsyncs
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What the disk knew: a verified state and its head (``None``: nothing), and the mark."""
+    """
+    What the disk knew: a verified state and its head (``None``: nothing), the mark, the newest
+    heartbeat (milliseconds), and what was held back. ``notes`` say what could not be read.
+    """
 
     state: NamespaceState | None = None
     head: Record | None = None
     ring: Ring = field(default_factory=dict)
     mark: Mark = field(default_factory=Mark)
+    beat: int = 0
     held: Mapping[str, Entry] = field(default_factory=dict)
     groups: tuple[frozenset[str], ...] = ()
     notes: tuple[str, ...] = ()
@@ -71,6 +81,10 @@ class Snapshots:
         self._ns = ns
         self._lock: int | None = None
         self._number = 0
+        self._reached: bytes | None = None
+        self._position = PositionFile(home / "position")
+        self._ring: Ring = {}
+        self._base_bytes = 0
         self._tail_records = 0
         self._tail_bytes = 0
 
@@ -96,48 +110,66 @@ class Snapshots:
     def restore(self, verifier: Verifier) -> Restored:
         """The newest generation that can be proven."""
         notes: list[str] = []
-        mark = self._read_mark(notes)
+        notes.extend(filter(None, [self._position.load()]))
         for number in sorted(self._generations(), reverse=True):
             self._number = max(self._number, number)
             try:
-                state, head, ring = self._read(number, verifier)
+                image, state = self._read_base(number, verifier)
             except (OSError, NotVerified, ValueError, struct.error) as error:
                 notes.append(f"snapshot {number} was set aside: {error}")
                 self._set_aside(number)
                 continue
+            state, head = self._read_tail(number, image.head, state, verifier, notes)
+            self._ring = {**image.ring, **self._read_ring(notes)}
             held, groups = self._read_held(state, notes)
-            if state.position > mark.position:
-                mark = Mark(state.position, state.c)
-            return Restored(state, head, ring, mark, held, groups, tuple(notes))
-        return Restored(mark=mark, notes=tuple(notes))
+            known = self._position
+            mark = max(known.mark, Mark(state.position, state.c), key=lambda one: one.position)
+            return Restored(state, head, self._ring, mark, known.beat, held, groups, tuple(notes))
+        return Restored(mark=self._position.mark, beat=self._position.beat, notes=tuple(notes))
 
     def _generations(self) -> list[int]:
         names = (path.name for path in self._home.glob("generation-*.base"))
         return [int(name[11:-5]) for name in names if name[11:-5].isdigit()]
 
-    def _read(self, number: int, verifier: Verifier) -> tuple[NamespaceState, Record, Ring]:
-        image = Image.decode(_checked(self._base(number).read_bytes()))
-        state = image.prove(self._ns, verifier)
-        head = image.head
-        tail = self._tail(number)
-        for frame in _frames(tail.read_bytes()) if tail.is_file() else ():
-            record = Record.decode(frame)
-            if not record.verify(verifier) or record.header.p != state.c:
-                raise NotVerified("its tail does not follow it")
-            state, head = state.apply(record), record
-        return state, head, image.ring
+    def _read_base(self, number: int, verifier: Verifier) -> tuple[Image, NamespaceState]:
+        raw = self._base(number).read_bytes()
+        image = Image.decode(_checked(raw))
+        if image.missing():
+            raise NotVerified("bodies are missing in it")
+        self._base_bytes = len(raw)
+        return image, image.prove(self._ns, verifier)
 
-    def _read_mark(self, notes: list[str]) -> Mark:
-        path = self._home / "position"
-        if not path.is_file():
-            return Mark()
+    def _read_tail(
+        self,
+        number: int,
+        head: Record,
+        state: NamespaceState,
+        verifier: Verifier,
+        notes: list[str],
+    ) -> tuple[NamespaceState, Record]:
+        tail = self._tail(number)
         try:
-            plain = orjson.loads(path.read_bytes())
-            return Mark(Position(plain["e"], plain["v"]), bytes.fromhex(plain["c"]))
-        except (ValueError, KeyError, TypeError) as error:
-            notes.append(f"the position file was set aside: {error}")
-            path.rename(path.with_suffix(".corrupt"))
-            return Mark()
+            for frame in _frames(tail.read_bytes()) if tail.is_file() else ():
+                record = Record.decode(frame)
+                if not record.verify(verifier) or record.header.p != state.c:
+                    raise NotVerified("a record does not follow the one before it")
+                state, head = state.apply(record), record
+                self._tail_records += 1
+                self._tail_bytes += len(frame)
+        except (OSError, NotVerified, ValueError) as error:
+            notes.append(f"snapshot {number} counts up to {state.position} only: {error}")
+            return state, head
+        self._reached = state.c if number == self._number else None
+        return state, head
+
+    def _read_ring(self, notes: list[str]) -> Ring:
+        path = self._home / "ring"
+        try:
+            plain = orjson.loads(path.read_bytes()) if path.is_file() else {}
+            return {str(dek): str(entry) for dek, entry in plain.items()}
+        except (OSError, ValueError, AttributeError) as error:
+            notes.append(f"the kept key ring cannot be read: {error}")
+            return {}
 
     def _read_held(
         self, state: NamespaceState, notes: list[str]
@@ -148,25 +180,50 @@ class Snapshots:
         try:
             plain = orjson.loads(path.read_bytes())
             entries = [decode_row(base64.b64decode(row)) for row in plain["rows"]]
+            groups = tuple(frozenset(map(str, group)) for group in plain["groups"])
         except (ValueError, KeyError, TypeError, NotVerified) as error:
             notes.append(f"what was held back is not known any more: {error}")
             return {}, ()
         known = {entry.key: entry for entry in entries if entry.key in state.entries}
-        return known, tuple(frozenset(group) for group in plain["groups"])
+        return known, groups
 
     # -- writing ------------------------------------------------------------------------------
 
     def advance(
-        self, state: NamespaceState, records: Sequence[Record], head: Record, ring: Ring
+        self,
+        state: NamespaceState,
+        records: Sequence[Record],
+        head: Record,
+        ring: Ring,
+        beat: int = 0,
     ) -> None:
-        """Write down a verified step, whole, before it serves."""
-        short = self._tail_records < _FOLD_RECORDS and self._tail_bytes < _FOLD_BYTES
-        if records and self._number and short:
+        """Write down a verified step, whole, before it serves. ``head`` is the state's own."""
+        reached, self._reached = self._reached, None
+        if ring != self._ring:
+            self._replace(self._home / "ring", orjson.dumps(ring))
+            self._ring = dict(ring)
+        follows = bool(records) and records[0].header.p == reached
+        if follows:
             self._append(state, records)
-            self._write_mark(state)
-            return
-        self._begin(Image(head, tuple(state.entries.values()), ring))
-        self._write_mark(state)
+        else:
+            self._begin(Image(head, tuple(state.entries.values()), ring))
+        self._position.raise_to(Mark(state.position, state.c), beat, sync=not follows)
+        self._reached = state.c
+
+    def note_beat(self, beat: int) -> None:
+        """Keep the newest accepted heartbeat, in milliseconds."""
+        self._position.raise_to(Mark(), beat)
+
+    @property
+    def due(self) -> bool:
+        """True when the tail is long enough to be folded."""
+        long = max(_FOLD_BYTES, _FOLD_BASES * self._base_bytes)
+        return self._tail_records > _FOLD_RECORDS or self._tail_bytes > long
+
+    def fold(self, state: NamespaceState, head: Record) -> None:
+        """Begin a new generation with what is on disk already."""
+        self._begin(Image(head, tuple(state.entries.values()), self._ring))
+        self._reached = state.c
 
     def write_held(self, held: Mapping[str, Entry], groups: Iterable[Iterable[str]]) -> None:
         """Write down the older entries that serve on."""
@@ -185,24 +242,24 @@ class Snapshots:
 
     def _begin(self, image: Image) -> None:
         number = self._number + 1
-        self._replace(self._base(number), _framed(image.encode()))
-        self._number, self._tail_records, self._tail_bytes = number, 0, 0
-        for old in self._generations():
-            if old <= number - _KEPT:
-                for path in (self._base(old), self._tail(old)):
-                    path.unlink(missing_ok=True)
-
-    def _write_mark(self, state: NamespaceState) -> None:
-        e, v = state.position
-        self._replace(self._home / "position", orjson.dumps({"e": e, "v": v, "c": state.c.hex()}))
+        data = _framed(image.encode())
+        os.close(_open_private(self._tail(number)))
+        self._replace(self._base(number), data)
+        self._number, self._base_bytes = number, len(data)
+        self._tail_records = self._tail_bytes = 0
+        for old in sorted(self._generations())[:-_KEPT]:
+            for path in (self._base(old), self._tail(old)):
+                path.unlink(missing_ok=True)
 
     def _replace(self, path: Path, data: bytes) -> None:
         fresh = path.with_name(path.name + ".new")
-        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        with open(_open_private(fresh), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(path)
+        if os.name == "nt":  # a directory cannot be opened there
+            return
         folder = os.open(self._home, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -250,11 +307,17 @@ def _frames(raw: bytes) -> Iterator[bytes]:
         size, crc = _FRAME.unpack_from(raw, at)
         data = raw[at + _FRAME.size : at + _FRAME.size + size]
         if len(data) < size:
-            return  # torn by a crash while it was written: never served, never acknowledged
-        if zlib.crc32(data) != crc:
-            raise ValueError("the checksum of its tail is wrong")
+            raise ValueError("it ends inside a record")
+        if not size or zlib.crc32(data) != crc:  # a crash may leave zeros, whose checksum is zero
+            raise ValueError("the checksum of a record is wrong")
         yield data
         at += _FRAME.size + size
+    if at != len(raw):
+        raise ValueError("it ends inside a record")
+
+
+def _open_private(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
 
 
 def _try_lock(handle: int) -> bool:

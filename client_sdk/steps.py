@@ -14,9 +14,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """Persist, then apply ``state``; it was reached by ``records`` (none: by an image)."""
+    """
+    Persist, then apply ``state``, whose last record is ``head``; it was reached by ``records``
+    (none: by an image).
+    """
 
     state: NamespaceState
+    head: Record
     records: tuple[Record, ...] = ()
 
 
@@ -83,7 +87,8 @@ class Timing:
     """
     Intervals in seconds. ``silence`` is the least time without life before a PING, ``pong`` how
     long its answer may take, ``check`` how often to look for missed changes without any sign of one
-    (jittered by the driver), ``skew`` how far two clocks may be apart.
+    (jittered by the driver), ``skew`` how far two clocks may be apart, ``report`` the least time
+    between two complaints about a path, ``answer`` how long any request of it may take.
     """
 
     silence: float = 2.0
@@ -91,3 +96,4 @@ class Timing:
     check: float = 30.0
     skew: float = 30.0
     report: float = 5.0
+    answer: float = 5.0

@@ -5,56 +5,104 @@ Given as a file (``trust.json``) or as ``ed25519:BASE64``, the root is what was 
 over a path that proves itself (https, this machine), the list is fetched once, pinned in the state
 directory, and one log line says so; over any other path nothing is trusted by luck, and the error
 prints what to paste. A newer list of the same root replaces the pinned one; an older never does.
+
+With several paths the first that answers is asked, so a client whose preferred path is away still
+starts. What a path may be trusted with is its own affair: a list signed by the given root is good
+over any of them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from client_sdk.errors import NotTrusted
+from client_sdk.errors import NotTrusted, TransportDown
 from client_sdk.private_files import write_private
 from client_sdk.signing import TrustList, parse_public, show_public
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Sequence
+
+    from client_sdk.transports.base import Transport
 
 log = logging.getLogger(__name__)
 
 _PUBLIC = "ed25519:"
+_HOW = (
+    "this path does not prove itself, so say whom to trust: run `config-center trust` beside the "
+    "center and give the line it prints as trust= or CONFIG_CENTER_TRUST"
+)
 
 
-async def load_trust(
-    given: str | None,
-    state: Path,
-    fetch: Callable[[], Awaitable[bytes]],
-    *,
-    first_contact: bool,
+@dataclass(frozen=True, slots=True)
+class MeetingPlace:
+    """A path to ask over; ``proves_itself``: who answers there can be trusted at first contact."""
+
+    connect: Callable[[], Transport]
+    proves_itself: bool
+
+
+def known_trust(given: str | None, state: Path) -> TrustList | None:
+    """
+    The list to verify with, as far as it is known without asking anybody. Blocks on the disk.
+
+    Raises NotTrusted for a file that cannot be read or is not a list.
+    """
+    if given is not None and not given.startswith(_PUBLIC):
+        return TrustList.parse(_read(Path(given).expanduser()))
+    pinned = _pinned(state / "trust.json")
+    if given is None or pinned is None or pinned.root == parse_public(given):
+        return pinned
+    log.warning("the pinned root is not the one that was given; the pinned list is not used")
+    return None
+
+
+async def learn_trust(
+    given: str | None, state: Path, places: Sequence[MeetingPlace], within: float
 ) -> TrustList:
     """
-    The list to verify with. ``fetch`` reads the present one over the path; ``first_contact`` says
-    that the path proves itself. Raises NotTrusted, or what ``fetch`` raises when nothing is pinned.
+    Ask for the list, place by place, and pin it.
+
+    Raises NotTrusted when no place may be believed or a list is not the root's, TransportDown when
+    nobody answered within ``within`` seconds.
     """
-    pin = state / "trust.json"
-    if given is not None and not given.startswith(_PUBLIC):
-        document = await asyncio.to_thread(_read, Path(given))
-        return TrustList.parse(document)
-    pinned = await asyncio.to_thread(_pinned, pin)
-    root = parse_public(given) if given is not None else pinned.root if pinned else None
-    if root is None and not first_contact:
-        raise NotTrusted(
-            "this path does not prove itself, so say whom to trust: run `config-center trust` "
-            "beside the center and give the line it prints as trust= or CONFIG_CENTER_TRUST"
-        )
-    if pinned is not None and pinned.root == root:
-        return pinned
-    trust = TrustList.parse(await fetch(), root)
-    if given is None:
-        log.warning("first contact: root %s is trusted from now on", show_public(trust.root))
-    await asyncio.to_thread(write_private, pin, trust.encode().decode("utf-8"), 0o600)
-    return trust
+    root = parse_public(given) if given is not None else None
+    able = [place for place in places if root is not None or place.proves_itself]
+    if not able:
+        raise NotTrusted(_HOW)
+    failures = []
+    for place in able:
+        try:
+            document = await asyncio.wait_for(_ask(place), within / len(able))
+        except asyncio.TimeoutError:
+            failures.append("no answer in time")
+        except TransportDown as error:
+            failures.append(str(error))
+        else:
+            trust = TrustList.parse(document, root)
+            if root is None:
+                log.warning(
+                    "first contact: root %s is trusted from now on", show_public(trust.root)
+                )
+            await asyncio.to_thread(_pin, state, trust)
+            return trust
+    raise TransportDown("; ".join(failures))
+
+
+async def _ask(place: MeetingPlace) -> bytes:
+    transport = place.connect()
+    try:
+        await transport.open()
+        return await transport.read_trust()
+    finally:
+        await transport.close()
+
+
+def _pin(state: Path, trust: TrustList) -> None:
+    write_private(state / "trust.json", trust.encode().decode("utf-8"), 0o600)
 
 
 def _read(path: Path) -> bytes:

@@ -113,7 +113,9 @@ class Fleet:
         keys = body.get("keys")
         if isinstance(keys, dict):
             for key, about in keys.items():
-                if isinstance(about, dict) and (key in known.keys or len(known.keys) < _MAX_KEYS):
+                if about is None:
+                    known.keys.pop(key, None)
+                elif isinstance(about, dict) and (key in known.keys or len(known.keys) < _MAX_KEYS):
                     known.keys[key] = about
         devices = body.get("devices")
         if isinstance(devices, dict):

@@ -40,6 +40,10 @@ class History:
         self.add(kind="create", epoch=1)
 
     @property
+    def trust(self) -> TrustList:
+        return TRUST
+
+    @property
     def head(self) -> Record:
         return self.records[-1]
 

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
-from client_sdk import Client, NotTrusted, StateInUse, Unavailable
+from client_sdk import Client, ForkedClient, NotTrusted, StateInUse, Unavailable
+from client_sdk.driver import Driver
+from client_sdk.plan import Plan
+from client_sdk.records import Record
+from client_sdk.replica import Replica
+from client_sdk.reporting import Reporter
+from client_sdk.route import Pace
 from client_sdk.steps import Timing
+from tests.client_sdk.serving_world import World
+from tests.client_sdk.wire import Wire
 from tests.config_center.api.world import center
+from tests.history import History, put, verifier
+from tests.until import until
 
 QUICK = Timing(silence=0.3, pong=0.3, check=1.0)
 WITHIN = 10.0
@@ -211,3 +224,139 @@ async def _change(opened: object, **values: str) -> None:
     ops = [{"op": "put", "key": key, "value": value} for key, value in values.items()]
     actor = Actor("test", "admin")
     await opened.service.change("default", ops, "", None, None, False, actor)  # type: ignore[attr-defined]
+
+
+async def test_a_center_that_comes_late_is_met_and_followed(tmp_path: Path) -> None:
+    async with center(tmp_path / "data") as opened:
+        url, token = opened.url, opened.admin_token
+    port, defaults = url.rpartition(":")[2], {"greeting": "x"}
+    async with connect(url, tmp_path / "state", token, timeout=0.3, defaults=defaults) as client:
+        heard = Heard()
+        client.on_change("greeting")(heard)
+        assert (client.get("greeting"), client.status().stale) == ("x", True)
+
+        async with center(tmp_path / "data", listen=f"127.0.0.1:{port}") as opened:
+            await _put(opened, "hello")
+            await heard.until(lambda change: change.value == "hello")
+
+            assert client.status().transport == "http"
+
+
+async def test_the_second_address_serves_when_the_first_is_away(tmp_path: Path) -> None:
+    async with center(tmp_path / "data") as opened:
+        urls = f"redis://127.0.0.1:1,{opened.url}"
+        async with connect(urls, tmp_path / "state", opened.admin_token) as client:
+            heard = Heard()
+            client.on_change("greeting")(heard)
+            await _put(opened, "hello")
+            await heard.until(lambda change: change.value == "hello")
+
+            assert client.status().transport == "http"
+
+
+async def test_what_dies_while_a_change_is_tried_starts_with_what_served_before(
+    tmp_path: Path,
+) -> None:
+    """As if the process had been killed in the middle of a build."""
+    building = asyncio.Event()
+
+    async def build(settings: str, previous: object) -> list[str]:
+        if settings == "deadly":
+            building.set()
+            await asyncio.Event().wait()
+        return [settings]
+
+    home = tmp_path / "state"
+    async with center(tmp_path / "data") as opened:
+        client = await connect(opened.url, home, opened.admin_token)
+        client.module("llm", build)
+        await _change(opened, llm="good", prompt="old")
+        await until(lambda: client.get("llm", None) == "good")
+        await client.ready()
+        await _change(opened, llm="deadly", prompt="new")
+        await asyncio.wait_for(building.wait(), WITHIN)
+        shutil.copytree(home, tmp_path / "as-left")
+        await client.close(0.0)
+
+    async with connect(opened.url, tmp_path / "as-left", None, timeout=0.3) as again:
+        assert again.get("prompt") == "old"
+        assert again.get("llm") == "good"
+        again.module("llm", lambda settings, previous: [settings])
+        await again.ready()
+        assert (again.get("llm"), again.get("prompt")) == ("deadly", "new")
+        assert again.status().held == ()
+
+
+async def test_a_forked_child_is_told_to_connect_anew_and_harms_nothing(tmp_path: Path) -> None:
+    async with (
+        center(tmp_path / "data") as opened,
+        connect(opened.url, tmp_path / "state", opened.admin_token) as client,
+    ):
+        await client.put("greeting", "hello")
+        unit = client.unit("24:6f:28:a0:00:01")
+        uses = {
+            "get": lambda: client.get("greeting", None),
+            "unit": lambda: client.unit("x"),
+            "a unit's get": lambda: unit.get("greeting"),
+            "turn": lambda: client.turn(unit).__enter__(),
+            "module": lambda: client.module("llm", lambda settings, previous: None),
+        }
+        child = os.fork()
+        if child == 0:
+            os._exit(_answers_of_a_child(uses))
+
+        _, status = await asyncio.to_thread(os.waitpid, child, 0)
+
+        assert os.waitstatus_to_exitcode(status) == 0
+        with pytest.raises(StateInUse):
+            await connect(opened.url, tmp_path / "state", opened.admin_token)
+
+
+def _answers_of_a_child(uses: dict[str, object]) -> int:
+    """How many uses did not raise ForkedClient."""
+    wrong = 0
+    for use in uses.values():
+        try:
+            use()  # type: ignore[operator]
+        except ForkedClient:
+            continue
+        except BaseException:
+            pass
+        wrong += 1
+    return wrong
+
+
+async def test_an_instance_complains_of_another_history_with_its_own_head(tmp_path: Path) -> None:
+    from client_sdk.reports import Report
+
+    history, other = History(ns="default"), History(ns="default")
+    history.add(put("k", 1))
+    other.add(put("k", 2))
+    wire = Wire(history)
+    plan = Plan.complete(
+        url="http://127.0.0.1:1", namespace=None, instance="gw-1", labels=None, token="cc_token",
+        trust=None, secret_key=None, state=tmp_path, timeout=1.0, defaults=None, timing=QUICK,
+        pace=Pace(), report_every=60.0,
+    )  # fmt: skip
+    served: list[object] = []
+
+    async def serve(pending: object) -> None:
+        served.append(pending)
+
+    serving = World().serving
+    reporter = Reporter(plan, serving)
+    replica = Replica("default", verifier(), timing=QUICK)
+    driver = Driver(replica, [lambda: wire], serve, reporter.complain)
+    reporter.start(driver)
+    driver.start()
+    try:
+        await until(lambda: served)
+        wire.send(other.head)
+        await until(lambda: wire.reports)
+    finally:
+        await driver.close()
+        await reporter.close()
+
+    said = Report.decode(wire.reports[-1]).body["complaint"]
+    assert said["reason"] == "another history at our position"
+    assert Record.decode(base64.b64decode(said["head"])).c == history.head.c

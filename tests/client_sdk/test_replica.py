@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client_sdk.errors import MissingBodies
+from client_sdk.errors import MissingBodies, NotVerified
 from client_sdk.image import Image
 from client_sdk.records import START, Beat, Position, Record
 from client_sdk.replica import Replica
 from client_sdk.steps import (
     Advance,
     ChangePath,
+    Do,
     Mark,
     Ping,
     ReadBodies,
@@ -20,6 +21,7 @@ from client_sdk.steps import (
     ReadLog,
     Reconnect,
     TellCenter,
+    Timing,
 )
 from tests.history import STRANGER, History, put, verifier
 
@@ -31,11 +33,22 @@ def image_of(history: History, beat: Beat | None = None) -> Image:
     return Image(head, tuple(history.state.entries.values()), {}, beat)
 
 
+def see(replica: Replica, image: Image, now: float, wall: int, *, confirmed: bool) -> list[Do]:
+    """An image as a link hands it over."""
+    try:
+        proven = image.proven("ns", replica.verifier)
+    except MissingBodies:
+        raise
+    except NotVerified as error:
+        return replica.on_unreadable(str(error), now)
+    return replica.on_image(proven, now, wall, confirmed=confirmed)
+
+
 def begun(history: History, **how: object) -> Replica:
     """A replica that holds the history's present."""
     replica = Replica("ns", verifier(), **how)  # type: ignore[arg-type]
     replica.on_subscribed(0)
-    replica.on_image(image_of(history), 0, WALL, confirmed=True)
+    see(replica, image_of(history), 0, WALL, confirmed=True)
     return replica
 
 
@@ -154,12 +167,33 @@ def test_an_announced_body_is_fetched_and_then_the_change_is_taken() -> None:
     assert replica.on_bodies({}, 1) == []
 
 
+def test_a_body_that_is_gone_leads_to_the_image() -> None:
+    history = History()
+    replica = begun(history)
+    record = history.add(put("k", "long"))
+    replica.on_message(Record.decode(record.encode(bodies=False)), 1, WALL)
+
+    assert replica.on_bodies({}, 1) == [ReadImage()]
+    assert replica.catching_up
+
+
+def test_it_is_stale_when_two_heartbeats_that_were_due_did_not_come() -> None:
+    history = History()
+    replica = begun(history, timing=Timing(silence=2))
+    assert replica.is_stale(0)
+
+    replica.on_message(history.beat(WALL), 10, WALL)
+
+    assert not replica.is_stale(14)
+    assert replica.is_stale(14.1)
+
+
 def test_a_newcomer_waits_for_a_fresh_beat_before_it_believes_an_image() -> None:
     history = History()
     replica = Replica("ns", verifier())
     replica.on_subscribed(0)
 
-    waiting = replica.on_image(image_of(history), 0, WALL, confirmed=False)
+    waiting = see(replica, image_of(history), 0, WALL, confirmed=False)
     steps = replica.on_message(history.beat(WALL), 1, WALL)
 
     assert waiting == []
@@ -170,7 +204,7 @@ def test_an_image_that_carries_a_fresh_beat_is_believed_at_once() -> None:
     history = History()
     replica = Replica("ns", verifier())
 
-    steps = replica.on_image(image_of(history, history.beat(WALL)), 0, WALL, confirmed=False)
+    steps = see(replica, image_of(history, history.beat(WALL)), 0, WALL, confirmed=False)
 
     assert [type(step) for step in steps] == [Advance]
 
@@ -178,7 +212,7 @@ def test_an_image_that_carries_a_fresh_beat_is_believed_at_once() -> None:
 def test_a_beat_beyond_the_waiting_image_takes_it_and_catches_up() -> None:
     history = History()
     replica = Replica("ns", verifier())
-    replica.on_image(image_of(history), 0, WALL, confirmed=False)
+    see(replica, image_of(history), 0, WALL, confirmed=False)
     history.add(put("k", 1))
 
     steps = replica.on_message(history.beat(WALL), 1, WALL)
@@ -191,7 +225,7 @@ def test_a_beat_of_another_history_drops_the_waiting_image() -> None:
     history.add(put("k", 1))
     other.add(put("k", 2))
     replica = Replica("ns", verifier())
-    replica.on_image(image_of(history), 0, WALL, confirmed=False)
+    see(replica, image_of(history), 0, WALL, confirmed=False)
 
     assert replica.on_message(other.beat(WALL), 1, WALL) == [ReadImage()]
 
@@ -295,10 +329,46 @@ def test_an_image_that_is_not_what_was_signed_is_read_again_then_the_path_is_lef
     replica = Replica("ns", verifier())
     bad = replace(image_of(history), entries=())
 
-    steps = [replica.on_image(bad, 0, WALL, confirmed=True)[0] for _ in range(3)]
+    steps = [see(replica, bad, 0, WALL, confirmed=True) for _ in range(3)]
 
-    assert [type(step) for step in steps] == [ReadImage, ReadImage, ChangePath]
+    assert [[type(step) for step in each] for each in steps] == [
+        [ReadImage],
+        [ReadImage],
+        [TellCenter, ChangePath],
+    ]
     assert replica.tampered
+
+
+def test_bytes_that_are_no_image_count_as_one_that_proves_nothing() -> None:
+    replica = Replica("ns", verifier())
+
+    steps = [replica.on_unreadable("a row is torn", 0) for _ in range(3)]
+
+    assert [step[-1] for step in steps] == [
+        ReadImage(0.1),
+        ReadImage(0.2),
+        ChangePath("a row is torn"),
+    ]
+    assert replica.tampered
+
+
+def test_a_damaged_store_is_not_read_again_at_every_heartbeat() -> None:
+    history = History()
+    replica = begun(history, timing=Timing(report=5, check=30))
+    history.add(put("k", 1))
+    for _ in range(3):
+        replica.on_unreadable("a row is torn", 10)
+    replica.on_subscribed(10)
+    replica.on_down()
+
+    replica.on_subscribed(12)
+    asked = [
+        replica.on_message(history.beat(WALL + ms), 12 + ms / 1000, WALL + ms)
+        for ms in (0, 1000, 1900)
+    ]
+
+    assert asked == [[], [], []]
+    assert replica.on_tick(15.1) == [ReadLog(Position(1, 1))]
 
 
 def test_an_image_whose_bodies_are_missing_is_not_judged() -> None:
@@ -308,7 +378,7 @@ def test_an_image_whose_bodies_are_missing_is_not_judged() -> None:
     bare = replace(entry, content=replace(entry.content, body=None))
 
     with pytest.raises(MissingBodies):
-        Replica("ns", verifier()).on_image(Image(history.head, (bare,)), 0, WALL, confirmed=True)
+        see(Replica("ns", verifier()), Image(history.head, (bare,)), 0, WALL, confirmed=True)
 
 
 def test_a_store_behind_us_is_told_and_never_applied() -> None:
@@ -317,11 +387,12 @@ def test_a_store_behind_us_is_told_and_never_applied() -> None:
     history.add(put("k", 1))
     replica = begun(history)
 
-    (step,) = replica.on_image(old, 1, WALL, confirmed=True)
+    steps = see(replica, old, 1, WALL, confirmed=True)
 
-    assert isinstance(step, TellCenter)
+    assert [type(step) for step in steps] == [TellCenter, ChangePath]
     assert replica.state.position == Position(1, 2)
-    assert replica.on_image(image_of(history), 2, WALL, confirmed=True) == []
+    assert see(replica, image_of(history), 2, WALL, confirmed=True) == []
+    assert see(replica, old, 3, WALL, confirmed=True) == [ChangePath(steps[0].reason)]
 
 
 def test_an_image_of_another_history_at_our_position_is_a_fork() -> None:
@@ -330,7 +401,7 @@ def test_an_image_of_another_history_at_our_position_is_a_fork() -> None:
     other.add(put("k", 2))
     replica = begun(history)
 
-    (step,) = replica.on_image(image_of(other), 1, WALL, confirmed=True)
+    (step,) = see(replica, image_of(other), 1, WALL, confirmed=True)
 
     assert isinstance(step, TellCenter)
     assert replica.fork
@@ -342,9 +413,9 @@ def test_below_the_mark_nothing_is_applied_even_without_a_state() -> None:
     mark = Mark(Position(1, 9), b"\1" * 32)
     replica = Replica("ns", verifier(), mark=mark)
 
-    (step,) = replica.on_image(old, 1, WALL, confirmed=True)
+    steps = see(replica, old, 1, WALL, confirmed=True)
 
-    assert isinstance(step, TellCenter)
+    assert [type(step) for step in steps] == [TellCenter, ChangePath]
     assert replica.state is None
 
 
@@ -356,7 +427,7 @@ def test_an_older_snapshot_serves_until_the_present_is_read() -> None:
     replica = Replica("ns", verifier(), state=old, mark=mark)
 
     assert replica.on_subscribed(0) == [ReadImage()]
-    (step,) = replica.on_image(image_of(history), 1, WALL, confirmed=False)
+    (step,) = see(replica, image_of(history), 1, WALL, confirmed=False)
 
     assert isinstance(step, Advance)
 
@@ -424,9 +495,9 @@ def test_a_log_that_ends_below_the_mark_is_told_and_not_applied() -> None:
     records = [history.records[0], history.add(put("k", 1))]
     replica = Replica("ns", verifier(), state=old, mark=Mark(Position(1, 9), b"\1" * 32))
 
-    (step,) = replica.on_log(records, 1)
+    steps = replica.on_log(records, 1)
 
-    assert isinstance(step, TellCenter)
+    assert [type(step) for step in steps] == [TellCenter, ChangePath]
     assert replica.state is old
 
 

@@ -179,14 +179,14 @@ async def test_a_body_that_cannot_be_read_holds_its_whole_change():
     assert refusal.keys == frozenset("ab")
     assert outcome.held
     assert (world.serving.get("a"), world.serving.get("b")) == (served, 1)
-    assert world.serving.held_groups() == (frozenset("ab"),)
+    assert world.serving.holding.together == (frozenset("ab"),)
     assert world.serving.refused() == (refusal,)
 
     outcome = await world.publish(world.put("a", 3))
 
     assert (world.serving.get("a"), world.serving.get("b")) == (3, 2)
     assert outcome.held
-    assert world.serving.held() == {}
+    assert world.serving.holding.older == {}
     assert world.serving.refused() == ()
 
 
@@ -212,7 +212,7 @@ async def test_a_jump_is_one_change():
     await world.serving.advance(world.state)
 
     assert [world.serving.get(key) for key in "abc"] == [1, 1, 1]
-    assert world.serving.held_groups() == (frozenset("abc"),)
+    assert world.serving.holding.together == (frozenset("abc"),)
 
 
 async def test_big_values_are_read_off_the_loop():
@@ -482,7 +482,7 @@ async def test_a_later_change_of_a_held_key_joins_the_group():
 
     assert world.serving.get("prompt") == "old"
     assert world.serving.get("tts", None) is None
-    assert world.serving.held_groups() == (frozenset({"llm", "prompt", "tts"}),)
+    assert world.serving.holding.together == (frozenset({"llm", "prompt", "tts"}),)
     assert [one.version for one in world.serving.refused()] == [2]
     await world.publish(world.put("other", 1))
     assert world.serving.get("other") == 1
@@ -707,7 +707,7 @@ async def test_a_late_module_whose_canary_fails_drops_that_rollout_only():
 
     unit = world.serving.unit("d1")
     assert (unit.get("llm"), unit.get("prompt")) == ({"m": 1}, "old")
-    assert world.serving.held_groups() == (frozenset({"llm", "prompt"}),)
+    assert world.serving.holding.together == (frozenset({"llm", "prompt"}),)
     await close(world)
 
 
@@ -823,7 +823,7 @@ async def test_cancelling_a_step_leaves_the_old_whole_and_closes_what_was_built(
 async def test_a_restart_keeps_what_was_held_and_tries_it_once_its_module_is_declared():
     world, _ = await ready_world()
     await world.publish(world.put("llm", {"bad": "build"}), world.put("prompt", "new"))
-    held, groups = world.serving.held(), world.serving.held_groups()
+    held, groups = world.serving.holding.older, world.serving.holding.together
     await close(world)
 
     again, maker = World(), Maker()
@@ -847,12 +847,12 @@ async def test_after_a_restart_what_is_good_now_is_let_go_when_ready_is_asked():
     world, _ = await ready_world()
     await world.publish(world.put("llm", {"bad": "build"}), world.put("prompt", "new"))
     again = World()
-    await again.serving.restore(world.state, world.serving.held())
-    assert again.serving.held_groups() == (frozenset({"llm", "prompt"}),)
+    await again.serving.restore(world.state, world.serving.holding.older)
+    assert again.serving.holding.together == (frozenset({"llm", "prompt"}),)
 
     await again.serving.ready(5)
     await until(lambda: again.serving.get("prompt") == "new")
-    assert again.serving.held() == {}
+    assert again.serving.holding.older == {}
     await close(world)
     await close(again)
 

@@ -1,0 +1,262 @@
+"""
+What a client does with verified states: disk, serving, listeners, reports, in that order.
+
+Laws:
+
+* **On disk before it serves.** What was seen to serve is there after a crash; a disk that refuses
+  makes the client ``not durable``, it does not stop it.
+* **What is at stake is on disk before what is new.** A change that touches a module may end this
+  process while it is built. So the older entries are written down first, as if the change had been
+  refused; when it was not, they are taken out again. A process that died in between starts with the
+  older content and tries the newer when its module is declared.
+* **Steps are told in their order**, before anything is awaited after them.
+* **A stranger is met later.** Without a center nobody knows whom to trust; the defaults serve, and
+  the acquaintance is made as soon as somebody answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import re
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from client_sdk.driver import Driver, Pending
+from client_sdk.errors import NotTrusted, TransportDown, Unavailable
+from client_sdk.link import ended
+from client_sdk.replica import Replica
+from client_sdk.reporting import Reporter
+from client_sdk.route import Route
+from client_sdk.signing import TrustList, Verifier
+from client_sdk.snapshot import Restored, Snapshots
+from client_sdk.trust_store import known_trust, learn_trust
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from client_sdk.holding import Holding
+    from client_sdk.image import Ring
+    from client_sdk.outcomes import Outcome
+    from client_sdk.plan import Plan
+    from client_sdk.serving import Serving
+
+log = logging.getLogger(__name__)
+
+_DEK = re.compile(rb'"dek":"([^"]+)"')
+
+
+class Following:
+    """Owns the driver, the reporter and the state directory of one client."""
+
+    def __init__(self, plan: Plan, serving: Serving, tell: Callable[[Outcome], None]) -> None:
+        self.driver: Driver | None = None
+        self.reporter = Reporter(plan, serving)
+        self.durable = True
+        self.ring: Ring = {}
+        self.snapshots = Snapshots(plan.state, plan.namespace)
+        self._plan = plan
+        self._serving = serving
+        self._tell = tell
+        self._rng = random.Random()
+        self._disk = asyncio.Lock()  # snapshots are written one at a time
+        self._ring_lacks = False
+        self._tasks: list[asyncio.Task[None]] = []
+        serving.on_outcome = self._take
+
+    async def begin(self) -> None:
+        """
+        Restore, follow, wait for the first news, all within the plan's ``timeout``.
+
+        Raises Unavailable, NotTrusted, StateInUse.
+        """
+        end = time.monotonic() + self._plan.timeout
+        await asyncio.to_thread(self.snapshots.open)
+        trust, failure = await self._meet(self._plan.timeout)
+        if trust is None:
+            self._require(self._plan.defaults, failure)
+            log.error("whom to trust is not known yet (%s); the defaults serve", failure)
+            self._tasks.append(asyncio.create_task(self._meet_later(), name="config acquaintance"))
+            return
+        restored = await self._follow(trust)
+        await self._first_news(end - time.monotonic())
+        if self._serving.position <= (0, 0):
+            self._require(restored.state or self._plan.defaults, self._failure)
+
+    async def close(self) -> None:
+        """Stop; the directory is let go of last."""
+        await ended(*self._tasks)
+        if self.driver is not None:
+            await self.driver.close()
+            await self._note_beat()
+        await self.reporter.close()
+        async with self._disk:
+            await asyncio.to_thread(self.snapshots.close)
+
+    # -- beginning ----------------------------------------------------------------------------
+
+    async def _meet(self, within: float) -> tuple[TrustList | None, str]:
+        plan = self._plan
+        trust = await asyncio.to_thread(known_trust, plan.trust, plan.state)
+        if trust is not None:
+            return trust, ""
+        try:
+            return await learn_trust(plan.trust, plan.state, plan.meeting_places(), within), ""
+        except TransportDown as error:
+            return None, str(error)
+
+    async def _meet_later(self) -> None:
+        route = Route(1, self._plan.pace)
+        while True:
+            await asyncio.sleep(route.lost(0.0, self._rng))
+            try:
+                trust, failure = await self._meet(self._plan.timing.answer)
+            except NotTrusted as error:
+                log.error("%s", error)
+                continue
+            if trust is not None:
+                await self._follow(trust)
+                return
+            log.info("whom to trust is still not known: %s", failure)
+
+    async def _follow(self, trust: TrustList) -> Restored:
+        verifier = Verifier(trust)
+        restored = await asyncio.to_thread(self.snapshots.restore, verifier)
+        for note in restored.notes:
+            log.error("%s", note)
+        if restored.state is not None:
+            self.ring = restored.ring
+            self._tell(await self._serving.restore(restored.state, restored.held, restored.groups))
+        plan = self._plan
+        check = plan.timing.check * self._rng.uniform(0.8, 1.2)  # a fleet does not look at once
+        replica = Replica(
+            plan.namespace,
+            verifier,
+            state=restored.state,
+            mark=restored.mark,
+            newest_beat=restored.beat,
+            timing=replace(plan.timing, check=check),
+        )
+        driver = Driver(
+            replica,
+            plan.transports(),
+            self._serve,
+            self.reporter.complain,
+            head=restored.head,
+            pace=plan.pace,
+        )
+        self.driver = driver
+        self.reporter.start(driver)
+        driver.start()
+        self._tasks.append(asyncio.create_task(self._keep_up(), name="config upkeep"))
+        return restored
+
+    async def _first_news(self, within: float) -> None:
+        if self.driver is None:
+            return
+        try:
+            await asyncio.wait_for(self.driver.news.wait(), max(0.0, within))
+        except asyncio.TimeoutError:
+            log.warning("the center was not reached in time: %s", self.driver.failure)
+
+    @property
+    def _failure(self) -> str:
+        return "" if self.driver is None else self.driver.failure
+
+    def _require(self, something: Any, failure: str) -> None:
+        if not something:
+            raise Unavailable(
+                f"the center cannot be reached ({failure}), there is no snapshot in "
+                f"{self._plan.state} and there are no defaults"
+            )
+
+    # -- one step -----------------------------------------------------------------------------
+
+    async def _serve(self, pending: Pending) -> None:
+        await self._renew_ring(pending)
+        stake = self._serving.at_stake(pending.state, pending.changed)
+        if stake is not None:
+            await self._write_held(stake)
+        await self._write(pending)
+        await self._take(await self._serving.advance(pending.state, pending.changed))
+        if stake is not None:
+            await self._write_held(self._serving.holding)
+        await self._fold(pending)
+
+    async def _take(self, outcome: Outcome) -> None:
+        """Tell what a step did, before anything is awaited: so steps are told in their order."""
+        self._tell(outcome)
+        self.reporter.tell(outcome)
+        if outcome.held:
+            await self._write_held(self._serving.holding)
+
+    # -- the disk -----------------------------------------------------------------------------
+
+    async def _write(self, pending: Pending) -> None:
+        beat = 0 if self.driver is None else self.driver.replica.newest_beat
+
+        def write() -> None:
+            self.snapshots.advance(pending.state, pending.records, pending.head, self.ring, beat)
+
+        if await self._on_disk(write) and not self.durable:
+            self.durable = True
+            log.warning("the snapshot is written again; what serves is durable")
+
+    async def _write_held(self, holding: Holding) -> None:
+        await self._on_disk(lambda: self.snapshots.write_held(holding.older, holding.together))
+
+    async def _fold(self, pending: Pending) -> None:
+        if self.snapshots.due:
+            await self._on_disk(lambda: self.snapshots.fold(pending.state, pending.head))
+
+    async def _note_beat(self) -> None:
+        driver = self.driver
+        if driver is not None and driver.replica.newest_beat:
+            await self._on_disk(lambda: self.snapshots.note_beat(driver.replica.newest_beat))
+
+    async def _on_disk(self, write: Callable[[], None]) -> bool:
+        """Write in a thread, to the end even when cancelled; False when the disk refuses."""
+        async with self._disk:
+            writing = asyncio.ensure_future(asyncio.to_thread(write))
+            try:
+                await asyncio.shield(writing)
+            except asyncio.CancelledError:
+                await asyncio.wait((writing,))
+                raise
+            except OSError as error:
+                self.durable = False
+                log.error("the snapshot cannot be written (%s); serving goes on without it", error)
+                return False
+        return True
+
+    # -- upkeep -------------------------------------------------------------------------------
+
+    async def _keep_up(self) -> None:
+        """Now and then: keep the newest heartbeat, and try again for a ring that was not there."""
+        while True:
+            await asyncio.sleep(self._plan.timing.report)
+            await self._note_beat()
+            if self._ring_lacks and await self._read_ring():
+                await self._take(await self._serving.retry())
+
+    async def _renew_ring(self, pending: Pending) -> None:
+        """Fetch the ring when a change is sealed under a data key that is not known here."""
+        if pending.ring is not None:
+            self.ring = pending.ring
+        bodies = (body for record in pending.records for body in record.bodies.values())
+        deks = {dek.decode() for body in bodies for dek in _DEK.findall(body)}
+        self._ring_lacks = not deks <= self.ring.keys() and not await self._read_ring()
+
+    async def _read_ring(self) -> bool:
+        transport = None if self.driver is None else self.driver.transport
+        if transport is None:
+            return False
+        try:
+            self.ring = await transport.read_ring()
+        except TransportDown as error:
+            log.warning("the ring could not be read: %s", error)
+            return False
+        self._ring_lacks = False
+        return True

@@ -1,0 +1,76 @@
+"""
+Which path to take next, and when: pure.
+
+Laws:
+
+* The paths are in order of preference. One that fails three times in a row gives way to the next,
+  around and around; one that shows it cannot help (a refused token, an older store, a damaged one)
+  gives way at once.
+* Waiting is *full jitter*: anywhere between nothing and a bound that doubles from ``base`` to
+  ``cap``, so that a thousand clients which lost the same center do not come back in the same
+  moment. (M. Brooker, "Exponential backoff and jitter", AWS Architecture Blog, 2015.) A center that
+  names a time is given that time before the jitter begins.
+* A link that held for ``steady`` seconds forgives everything before it.
+* Off the preferred path the better ones are *scouted*: one that stayed good for ``proof`` seconds
+  is taken, without dropping the present one before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import random
+
+_PATIENCE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds: the first and the longest wait, what counts as steady, and what as proof."""
+
+    base: float = 0.5
+    cap: float = 5.0
+    steady: float = 10.0
+    proof: float = 60.0
+
+
+@dataclass(slots=True)
+class Route:
+    """The choice among ``paths`` paths; ``at`` is the index of the one to take."""
+
+    paths: int
+    pace: Pace
+    at: int = 0
+    _failures: int = 0
+    _in_a_row: int = 0
+
+    def lost(
+        self,
+        lasted: float,
+        rng: random.Random,
+        *,
+        hopeless: bool = False,
+        retry_after: float = 0.0,
+    ) -> float:
+        """A link ended after ``lasted`` seconds: choose the next and say how long to wait."""
+        if lasted >= self.pace.steady:
+            self._failures = self._in_a_row = 0
+        self._failures += 1
+        self._in_a_row += 1
+        if hopeless or self._in_a_row >= _PATIENCE:
+            self.at = (self.at + 1) % self.paths
+            self._in_a_row = 0
+        bound = min(self.pace.cap, self.pace.base * 2 ** min(self._failures - 1, 16))
+        return retry_after + rng.uniform(0.0, bound)
+
+    @property
+    def better(self) -> range:
+        """The paths that are preferred to the present one."""
+        return range(self.at)
+
+    def moved(self, to: int) -> None:
+        """A better path proved good and is taken."""
+        self.at = to
+        self._failures = self._in_a_row = 0

@@ -1,0 +1,77 @@
+"""Which path next, and when."""
+
+from __future__ import annotations
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from client_sdk.route import Pace, Route
+
+PACE = Pace(base=0.5, cap=5.0, steady=10.0, proof=60.0)
+
+
+def test_three_failures_in_a_row_change_the_path_and_around() -> None:
+    route = Route(2, PACE)
+    rng = random.Random(1)
+
+    taken = []
+    for _ in range(9):
+        taken.append(route.at)
+        route.lost(0.0, rng)
+
+    assert taken == [0, 0, 0, 1, 1, 1, 0, 0, 0]
+
+
+def test_a_path_that_cannot_help_gives_way_at_once() -> None:
+    route = Route(3, PACE)
+
+    route.lost(0.0, random.Random(1), hopeless=True)
+
+    assert route.at == 1
+    assert list(route.better) == [0]
+
+
+def test_a_link_that_held_forgives_what_was_before_it() -> None:
+    route = Route(2, PACE)
+    rng = random.Random(1)
+    for lasted in (0.0, 0.0, 10.0, 0.0):
+        route.lost(lasted, rng)
+
+    assert route.at == 0
+
+
+def test_a_path_that_proved_itself_begins_anew() -> None:
+    route = Route(2, PACE)
+    rng = random.Random(1)
+    for _ in range(5):
+        route.lost(0.0, rng)
+    assert route.at == 1
+
+    route.moved(0)
+    waits = [route.lost(0.0, rng), route.lost(0.0, rng)]
+
+    assert route.at == 0
+    assert waits[0] <= 0.5
+    assert waits[1] <= 1.0
+
+
+@given(seed=st.integers(), losses=st.integers(1, 60), asked=st.floats(0, 30))
+def test_waits_are_spread_from_nothing_to_a_bound_that_doubles_to_the_cap(
+    seed: int, losses: int, asked: float
+) -> None:
+    route, rng = Route(1, PACE), random.Random(seed)
+
+    waits = [route.lost(0.0, rng, retry_after=asked) - asked for _ in range(losses)]
+
+    bounds = [min(5.0, 0.5 * 2 ** min(n, 16)) for n in range(losses)]
+    assert all(-1e-6 <= wait <= bound + 1e-6 for wait, bound in zip(waits, bounds, strict=True))
+
+
+def test_a_thousand_clients_do_not_come_back_at_once() -> None:
+    waits = sorted(Route(1, PACE).lost(0.0, random.Random(seed)) for seed in range(1000))
+
+    assert waits[0] < 0.01
+    assert waits[-1] > 0.49
+    assert 0.2 < waits[500] < 0.3

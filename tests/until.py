@@ -1,0 +1,13 @@
+"""Waiting for what a test can only look at: bounded, and never a guess at how long it takes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+
+async def until(condition: Callable[[], object], within: float = 10.0) -> None:
+    """Let the loop run until ``condition()`` is true. Raises TimeoutError."""
+    async with asyncio.timeout(within):
+        while not condition():  # noqa: ASYNC110  # there is no event to wait for
+            await asyncio.sleep(0.001)
