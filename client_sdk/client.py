@@ -235,7 +235,7 @@ class Client:
         if self._forked:
             raise forked()
         if self._closed:
-            raise ClientClosed("the client was closed")
+            raise closed()
 
     def _leave_to_parent(self) -> None:
         """In a forked child: nothing of this client works, and its directory is the parent's."""
@@ -259,6 +259,11 @@ def _told(change: KeyChange) -> Change:
 def forked() -> ForkedClient:
     """What every use of a client says in a forked child."""
     return ForkedClient("this process was forked after connect; connect anew in the child")
+
+
+def closed() -> ClientClosed:
+    """What every use of a client says after :meth:`Client.close`."""
+    return ClientClosed("the client was closed; connect anew")
 
 
 def _after_fork() -> None:

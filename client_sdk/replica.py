@@ -185,8 +185,6 @@ class Replica:
         if any(r.header.ns != self.ns or not r.verify(self.verifier) for r in records):
             self.counters.tampered += 1
             return self._read_image()
-        if not records:
-            return self._done(now)
         return self._take(self.state, tuple(records), now)
 
     def on_image(self, image: Proven, now: float, wall: int, *, confirmed: bool) -> list[Do]:
@@ -206,6 +204,8 @@ class Replica:
         if not self._knows_the_present(confirmed):
             self._unconfirmed = state, image.head
             return [] if image.beat is None else self._on_beat(image.beat, now, wall)
+        if confirmed:
+            self.confirmed_at = now
         return [*self._advance(state, image.head), *self._done(now)]
 
     def _on_known_image(self, state: NamespaceState, head: Record, now: float) -> list[Do]:
