@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from client_sdk.errors import MissingBodies, NotVerified, TransportDown
+from client_sdk.errors import NotVerified, TransportDown
 from client_sdk.steps import (
     Advance,
     Ping,
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
     from client_sdk.transports.base import Event, Transport
 
     Read = ReadLog | ReadImage | ReadBodies
-
-log = logging.getLogger(__name__)
 
 
 class Link:
@@ -120,10 +117,7 @@ class Link:
         now = time.monotonic()
         try:
             return reading.result()(now)
-        except MissingBodies as error:
-            log.info("%s", error)
-            return self._replica.on_read_failed(now)
-        except NotVerified as error:
+        except NotVerified as error:  # also bodies that are absent: replaced, or taken away
             return self._replica.on_unreadable(str(error), now)
 
     async def _carry_out(self, todo: Sequence[Do]) -> None:

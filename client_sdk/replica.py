@@ -231,12 +231,6 @@ class Replica:
             return self._done(now)
         return self._take(self.state, waiting, now, fetched=True)
 
-    def on_read_failed(self, now: float) -> list[Do]:
-        """A read could not be answered; the next sign of a gap, or the next check, tries again."""
-        self._reading = False
-        self._waiting = ()
-        return self._done(now)
-
     # -- rules --------------------------------------------------------------------------------
 
     def _on_record(self, record: Record, now: float) -> list[Do]:

@@ -69,7 +69,10 @@ class Transport(ABC):
 
     @abstractmethod
     async def read_image(self) -> Image:
-        """The whole namespace, bodies in."""
+        """
+        The whole namespace, with the bodies that were there. Raises NotVerified for bytes that are
+        none.
+        """
 
     @abstractmethod
     async def read_bodies(self, hashes: Iterable[str]) -> dict[str, bytes]:

@@ -123,16 +123,10 @@ class RedisTransport(Transport):
         frame, rows, ring = await self._read(pipe.execute())
         if frame is None:
             raise TransportDown(f"the store holds nothing for the namespace {self._ns!r}")
-        try:
-            entries = await asyncio.to_thread(_decode_rows, rows)
-            image = Image(Record.decode(frame), entries, _texts(ring))
-        except NotVerified as error:
-            raise TransportDown(f"the store of {self._ns} is damaged: {error}") from error
+        entries = await asyncio.to_thread(_decode_rows, rows)
+        image = Image(Record.decode(frame), entries, _texts(ring))
         missing = image.missing()
-        image = image.with_bodies(await self.read_bodies(missing)) if missing else image
-        if image.missing():
-            raise TransportDown("bodies are missing; they were replaced meanwhile")
-        return image
+        return image.with_bodies(await self.read_bodies(missing)) if missing else image
 
     async def read_bodies(self, hashes: Iterable[str]) -> dict[str, bytes]:
         wanted = list(hashes)
@@ -192,8 +186,8 @@ def _down(error: BaseException) -> TransportDown:
 def _decode_rows(rows: Mapping[bytes, bytes]) -> tuple[Entry, ...]:
     entries = tuple(map(decode_row, rows.values()))
     for name, entry in zip(rows, entries):  # noqa: B905  # both are made of the same rows
-        if name.decode() != entry.key:
-            raise NotVerified(f"the row of {name.decode()!r} is that of {entry.key!r}")
+        if name != entry.key.encode("utf-8"):
+            raise NotVerified(f"the row of {name!r} is that of {entry.key!r}")
     return entries
 
 

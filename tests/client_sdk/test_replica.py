@@ -313,17 +313,6 @@ def test_a_lost_path_forgets_its_reads() -> None:
     assert replica.on_subscribed(101) == [ReadLog(Position(1, 1))]
 
 
-def test_a_failed_read_is_tried_again_at_the_next_sign() -> None:
-    history = History()
-    replica = begun(history)
-    history.add(put("k", 1))
-    record = history.add(put("k", 2, 2))
-    replica.on_message(record, 1, WALL)
-    replica.on_message(record, 1, WALL)
-
-    assert replica.on_read_failed(1) == [ReadLog(Position(1, 1))]
-
-
 def test_an_image_that_is_not_what_was_signed_is_read_again_then_the_path_is_left() -> None:
     history = History()
     history.add(put("k", 1))
