@@ -108,8 +108,8 @@ class RedisTransport(Transport):
         pipe.xrange(self._keys.log, min=f"({after}", max="+")
         pipe.xrange(self._keys.log, min="-", max="+", count=1)
         rows, oldest = await self._read(pipe.execute())
-        if after > START and oldest and Position.parse(oldest[0][0].decode()).v > after.v + 1:
-            return None
+        if after > START and not (oldest and _follows(oldest[0][0], after)):
+            return None  # also an empty log: it is never trimmed to nothing
         try:
             return [Record.decode(fields[b"r"]) for _, fields in rows]
         except (NotVerified, KeyError) as error:
@@ -164,6 +164,11 @@ class RedisTransport(Transport):
             raise
         except Exception as error:
             raise _down(error) from error
+
+
+def _follows(row: bytes, after: Position) -> bool:
+    """True when a log that begins with ``row`` holds all after a position."""
+    return Position.parse(row.decode()).v <= after.v + 1
 
 
 def _event(reply: Any) -> Event:
