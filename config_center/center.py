@@ -22,6 +22,7 @@ from client_sdk.private_files import read_private, write_private
 from client_sdk.signing import Verifier
 from config_center.app import make_app
 from config_center.embedded import EmbeddedStore
+from config_center.http_log import HTTP_LOG
 from config_center.journal import Journal
 from config_center.keys import load_or_create
 from config_center.ledger.keeper import Rhythm
@@ -127,7 +128,9 @@ class Center:
 
     async def _listen(self) -> str:
         app = make_app(self.service, self.settings, Metrics())
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSE_WITHIN)
+        runner = web.AppRunner(
+            app, access_log=None, logger=HTTP_LOG, shutdown_timeout=_CLOSE_WITHIN
+        )
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
         listen = self.settings.listen

@@ -64,8 +64,15 @@ def _operation(route: Route) -> dict[str, Any]:
         operation["security"] = [{"token": []}]
     content = _content(route)
     if content:
-        operation["requestBody"] = {"content": content, "required": route.method == "PUT"}
+        operation["requestBody"] = {"content": content, "required": _is_required(route)}
     return operation
+
+
+def _is_required(route: Route) -> bool:
+    """An empty body is an empty object, so it is required where a field of it is."""
+    if route.body is None:
+        return True
+    return any(field.is_required() for field in route.body.model_fields.values())
 
 
 def _operation_id(route: Route) -> str:

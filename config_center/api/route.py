@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Handler = "Callable[[Call], Awaitable[web.StreamResponse]]"
 
+PERMISSIONS = ("public", "read", "write", "report", "admin")
 JSON = "application/json"
 BYTES = "application/octet-stream"
 EVENTS = "text/event-stream"
@@ -46,6 +47,13 @@ class Route:
     answers: str = JSON
     status: int = 200
     bodies: tuple[str, ...] = (JSON,)
+
+    def __post_init__(self) -> None:
+        if self.permission not in PERMISSIONS:
+            raise ValueError(
+                f"{self.method} {self.path} declares the permission {self.permission!r}; it is one "
+                f"of {', '.join(PERMISSIONS)}"
+            )
 
     @property
     def name(self) -> str:

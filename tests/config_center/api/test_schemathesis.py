@@ -1,0 +1,104 @@
+"""
+The whole OpenAPI, driven by what its schemas allow and by what they forbid: no 500, and every
+answer is one the document speaks of. Twice: with whatever names come to mind, and on a namespace
+where things are, as admin, as an instance and as nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.center_process import CenterProcess, center_process
+
+SEED = int(os.environ.get("SCHEMATHESIS_SEED") or random.SystemRandom().randrange(10**6))
+EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES") or "6"
+CHECKS = (
+    "not_a_server_error,status_code_conformance,content_type_conformance,"
+    "response_schema_conformance,ignored_auth"
+)
+WITHIN = 600.0
+
+
+def run(center: CenterProcess, home: Path, token: str | None, config: str, *more: str) -> str:
+    """What the tool says when it found something; empty when it did not."""
+    who = ["-H", f"Authorization: Bearer {token}"] if token else []
+    done = subprocess.run(
+        [
+            *(str(Path(sys.executable).with_name("st")), "--config-file", config, "--no-color"),
+            *("run", center.url + "/openapi.json", *who),
+            *("--checks", CHECKS if token else CHECKS.removesuffix(",ignored_auth")),
+            *("--max-examples", EXAMPLES, "--seed", str(SEED), "--phases", "coverage,fuzzing"),
+            *("--exclude-path-regex", "/watch$", "--suppress-health-check", "all"),
+            *("--generation-database", "none", "--warnings", "off", *more),
+        ],
+        cwd=home,
+        capture_output=True,
+        text=True,
+        timeout=WITHIN,
+        check=False,
+    )
+    return "" if done.returncode == 0 else f"seed {SEED}\n{done.stdout}\n{done.stderr}"
+
+
+async def populated(center: CenterProcess) -> tuple[str, str]:
+    """A namespace with a bit of everything; an instance's token and a rollout's id."""
+    headers = {"Authorization": f"Bearer {center.token}", "Idempotency-Key": "first"}
+    base = f"{center.url}/v1/namespaces/default"
+    async with aiohttp.ClientSession() as session:
+
+        async def ask(method: str, url: str, plain: object, **more: str) -> dict[str, object]:
+            async with session.request(
+                method, url, json=plain, headers={**headers, **more}
+            ) as response:
+                assert response.status < 300, await response.text()
+                return dict(await response.json())
+
+        await ask("PUT", base + "/keys/prompt", {"value": "hello"})
+        canary = {"value": "hi", "rollout": {"percent": 10, "steps": [10, 50]}}
+        await ask("PUT", base + "/keys/greeting", {"value": "hi"}, **{"Idempotency-Key": "a"})
+        made = await ask("PUT", base + "/keys/greeting", canary, **{"Idempotency-Key": "b"})
+        about = {"name": "gw", "role": "instance", "instance": "gw-1"}
+        token = await ask("POST", center.url + "/v1/tokens", about, **{"Idempotency-Key": "c"})
+    rollout = made["rollout"]
+    assert isinstance(rollout, dict)
+    return str(token["token"]), str(rollout["id"])
+
+
+def configurations(home: Path, rollout: str) -> tuple[str, str]:
+    """One that says nothing, and one that asks for what is there."""
+    home.mkdir()
+    anything, known = home / "anything.toml", home / "known.toml"
+    anything.write_text("")
+    known.write_text(
+        "[parameters]\n"
+        '"path.ns" = "default"\n'
+        '"path.key" = ["prompt", "greeting", "new"]\n'
+        f'"path.id" = ["{rollout}", "first", "none"]\n'
+    )
+    return str(anything), str(known)
+
+
+@pytest.mark.timeout(WITHIN)
+async def test_no_request_that_the_document_speaks_of_breaks_the_center(tmp_path: Path) -> None:
+    async with center_process(tmp_path / "data") as center:
+        instance, rollout = await populated(center)
+        anything, known = configurations(tmp_path / "st", rollout)
+        keep = ("--exclude-operation-id", "delete_namespace")
+        rounds: list[tuple[str, str | None, str, tuple[str, ...]]] = [
+            ("nobody", None, anything, ()),
+            ("an instance", instance, known, ()),
+            ("admin, what is there", center.token, known, keep),
+            ("admin, anything", center.token, anything, ()),
+        ]
+        for who, token, config, more in rounds:
+            said = await asyncio.to_thread(run, center, tmp_path / "st", token, config, *more)
+            assert not said, f"as {who}: {said}"
+        assert "Traceback" not in center.log
