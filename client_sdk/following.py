@@ -219,7 +219,7 @@ class Following:
     async def _on_disk(self, write: Callable[[], None]) -> bool:
         """Write in a thread, to the end even when cancelled; False when the disk refuses."""
         async with self._disk:
-            writing = asyncio.ensure_future(asyncio.to_thread(write))
+            writing = asyncio.get_running_loop().run_in_executor(None, write)
             try:
                 await asyncio.shield(writing)
             except asyncio.CancelledError:

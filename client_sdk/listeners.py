@@ -80,9 +80,12 @@ class Listeners:
         return listener
 
     def tell(self, change: Change) -> None:
-        """Call everybody who listens to the key."""
-        for listener in self._by_key.get(change.key, ()):
-            call(listener, change)
+        """Call everybody who listens to the key; the trouble of one is its own."""
+        for listener in tuple(self._by_key.get(change.key, ())):
+            try:  # not through call(): a thousand listeners pay for every step between
+                listener(change)
+            except Exception:
+                log.exception("a listener of %s failed", change.key)
 
     async def close(self, deadline: float = 5.0) -> None:
         """Cancel the coroutines that run, and wait for them, for ``deadline`` seconds at most."""

@@ -42,6 +42,7 @@ class PositionFile:
         self.beat = 0
         self._path = path
         self._count = 0
+        self._handle: int | None = None
 
     def load(self) -> str | None:
         """Read the newer slot; a sentence when there is a file and neither slot can be read."""
@@ -63,14 +64,19 @@ class PositionFile:
             self.mark = mark
         (e, v), self._count = self.mark.position, self._count + 1
         slot = _SLOT.pack(self._count, e, v, self.beat, self.mark.c)
-        handle = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600)
-        try:
-            os.lseek(handle, _APART * (self._count % 2), os.SEEK_SET)
-            os.write(handle, slot + _SUM.pack(zlib.crc32(slot)))
-            if sync:
-                os.fsync(handle)
-        finally:
-            os.close(handle)
+        handle = self._handle
+        if handle is None:
+            handle = self._handle = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600)
+        os.lseek(handle, _APART * (self._count % 2), os.SEEK_SET)
+        os.write(handle, slot + _SUM.pack(zlib.crc32(slot)))
+        if sync:
+            os.fsync(handle)
+
+    def close(self) -> None:
+        """Let go of the file; writing opens it again."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
 
 
 def _read(raw: bytes) -> tuple[int, int, int, int, bytes] | None:

@@ -26,7 +26,7 @@ from client_sdk.link import ended
 from client_sdk.reports import Report, report_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from client_sdk.driver import Driver
     from client_sdk.outcomes import Measured, Outcome, Refusal
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MAX_OUTCOMES = 1000
+_REFUSED_PAUSE = 60.0
 _CANARY = "@canary"
 
 
@@ -55,9 +56,8 @@ class Reporter:
         self._task: asyncio.Task[None] | None = None
         self._whole = True
         self._outcomes: dict[tuple[str, str, str], list[float]] = {}
-        self._keys_of: tuple[object, object] = (None, None)
-        self._keys_now: dict[str, Any] = {}
-        self._told_keys: dict[str, Any] = {}
+        self._touched: set[str] = set()
+        self._told_refused: dict[str, Any] = {}
         self._told_devices: dict[str, Mapping[str, Any]] = {}
         self._complaint: str | None = None
         serving.on_measured = self._measure
@@ -70,6 +70,7 @@ class Reporter:
 
     def tell(self, outcome: Outcome) -> None:
         """Something was applied or refused: report it now."""
+        self._touched |= outcome.touched
         if outcome.applied or outcome.refused:
             self._soon.set()
 
@@ -93,18 +94,25 @@ class Reporter:
             sums[2] += measured.seconds
 
     async def _report_for_ever(self) -> None:
+        refused = False
         while True:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._soon.wait(), self._plan.report_every)
             self._soon.clear()
             try:
                 await self._report()
+                refused = False
             except TransportDown as error:
-                log.info("a report did not arrive: %s", error)
+                if error.permanent and not refused:
+                    log.warning("reports are refused, and tried once a minute: %s", error)
+                if not error.permanent:
+                    log.info("a report did not arrive: %s", error)
+                refused = error.permanent
             except ConfigError as error:
                 log.warning("reports are refused: %s", error)
             except Exception:  # reporting must never end because of one report
                 log.exception("a report failed")
+            await asyncio.sleep(_REFUSED_PAUSE if refused else self._plan.report_every / 20)
 
     async def _report(self) -> None:
         driver = self._driver
@@ -113,11 +121,11 @@ class Reporter:
         outcomes, self._outcomes = self._outcomes, {}
         complaint, self._complaint = self._complaint, None
         whole, self._whole = self._whole, True  # until it has arrived
-        keys, devices = self._keys(), self._devices_now()
+        refused, devices = self._refused(), self._devices_now()
         body = {
             **self._about(driver),
             "full": whole,
-            "keys": _difference({} if whole else self._told_keys, keys),
+            "keys": self._keys(refused, whole=whole),
             "devices": self._devices({} if whole else self._told_devices, devices),
             "outcomes": _summed(outcomes),
         }
@@ -129,7 +137,7 @@ class Reporter:
             self._put_back(outcomes, complaint)
             raise
         self._whole = False
-        self._told_keys, self._told_devices = keys, devices
+        self._told_refused, self._told_devices = refused, devices
 
     def _signed(self, body: Mapping[str, Any]) -> bytes:
         plan = self._plan
@@ -160,23 +168,34 @@ class Reporter:
             both = zip(sums, present)  # noqa: B905  # three numbers each
             self._outcomes[key] = [one + other for one, other in both]
 
-    def _keys(self) -> dict[str, Any]:
-        """What became of every key; what is on its way or was refused comes first."""
-        offer = self._serving.current.offer
-        present = (offer, self._serving.holding)
-        if all(one is other for one, other in zip(present, self._keys_of)):  # noqa: B905  # pairs
-            return self._keys_now
-        first: dict[str, Any] = {}
-        rest: dict[str, Any] = {}
-        for entry in self._serving.entries():
-            served = offer.entry(entry.key)
-            if served is not None and served.exists:
-                (first if served.rollout is not None else rest).update(_applied(served))
+    def _keys(self, refused: Mapping[str, Any], *, whole: bool) -> dict[str, Any]:
+        """
+        What became of keys since the last report, ``None`` for what is gone; of a whole one all,
+        those first that are on their way or were refused. Costs what changed, not what there is.
+        """
+        touched, self._touched = self._touched, set()
+        if whole:
+            touched = {entry.key for entry in self._serving.entries()}
+        rows = self._applied(touched | {key.removesuffix(_CANARY) for key in self._told_refused})
+        on_their_way = {key: row for key, row in rows.items() if key.endswith(_CANARY)}
+        keys = {**refused, **on_their_way, **rows, **refused}
+        return {key: row for key, row in keys.items() if not (whole and row is None)}
+
+    def _applied(self, keys: Iterable[str]) -> dict[str, Any]:
+        serving = self._serving.current.offer.entry
+        rows: dict[str, Any] = {}
+        for key in keys:
+            entry = serving(key)
+            rows.update({key: None, key + _CANARY: None})
+            if entry is not None and entry.exists:
+                rows.update(_applied(entry))
+        return rows
+
+    def _refused(self) -> dict[str, Any]:
+        refused: dict[str, Any] = {}
         for refusal in self._serving.refused():
-            first.update(_refused(refusal))
-        self._keys_of = present
-        self._keys_now = {**first, **{key: rest[key] for key in rest if key not in first}}
-        return self._keys_now
+            refused.update(_refused(refusal))
+        return refused
 
     def _devices_now(self) -> dict[str, Mapping[str, Any]]:
         return {str(row["device"]): row for row in self.devices()}
@@ -184,12 +203,6 @@ class Reporter:
     def _devices(self, told: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
         rows = [row for device, row in now.items() if told.get(device) != row]
         return {"rows": rows, "gone": [device for device in told if device not in now]}
-
-
-def _difference(told: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """Only what is new; ``None`` for what is gone."""
-    gone: dict[str, Any] = {key: None for key in told if key not in now}
-    return {**{key: now[key] for key in now if told.get(key) != now[key]}, **gone}
 
 
 def _summed(outcomes: Mapping[tuple[str, str, str], Sequence[float]]) -> list[dict[str, Any]]:

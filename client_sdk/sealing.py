@@ -256,7 +256,7 @@ class _Sealing:
                 "this field is secret as a whole; send all of it, not sealed parts", pointer(path)
             )
         text = orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)
-        fp = hmac.new(self._fingerprint(), text, hashlib.sha256).hexdigest()[:32]
+        fp = hmac.digest(self._fingerprint(), text, "sha256").hex()[:32]
         before = self._before.get(path)
         if before is not None and before.get("fp") == fp and before.get("dek") in self._sealer.ring:
             return before

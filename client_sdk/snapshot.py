@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import os
 import struct
 import zlib
@@ -81,6 +82,7 @@ class Snapshots:
         self._ns = ns
         self._lock: int | None = None
         self._number = 0
+        self._tail_handle: int | None = None
         self._reached: bytes | None = None
         self._position = PositionFile(home / "position")
         self._ring: Ring = {}
@@ -101,6 +103,8 @@ class Snapshots:
 
     def close(self) -> None:
         """Let go of the directory."""
+        self._position.close()
+        self._close_tail()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -233,14 +237,26 @@ class Snapshots:
 
     def _append(self, state: NamespaceState, records: Sequence[Record]) -> None:
         frames = b"".join(_framed(_whole(record, state).encode()) for record in records)
-        with self._tail(self._number).open("ab") as tail:
-            tail.write(frames)
-            tail.flush()
-            os.fsync(tail.fileno())
+        tail = self._tail_handle
+        if tail is None:
+            tail = self._tail_handle = os.open(self._tail(self._number), os.O_WRONLY | os.O_APPEND)
+        try:
+            if os.write(tail, frames) < len(frames):
+                raise OSError(errno.ENOSPC, "only a part was written")
+            os.fsync(tail)
+        except OSError:
+            self._close_tail()
+            raise
         self._tail_records += len(records)
         self._tail_bytes += len(frames)
 
+    def _close_tail(self) -> None:
+        if self._tail_handle is not None:
+            os.close(self._tail_handle)
+            self._tail_handle = None
+
     def _begin(self, image: Image) -> None:
+        self._close_tail()
         number = self._number + 1
         data = _framed(image.encode())
         os.close(_open_private(self._tail(number)))

@@ -104,6 +104,7 @@ class Changes:
             plan,
             check_comment(wish.comment),
             actor.request_id,
+            minted=wish.idempotency_key is None,
         )
         return await space.ledger.submit(draft)
 
@@ -142,7 +143,7 @@ class Changes:
 
     def _hash(self, verb: str, asked: Mapping[str, Any]) -> str:
         text = orjson.dumps([verb, asked], option=orjson.OPT_SORT_KEYS)
-        return hmac.new(self._secret, text, hashlib.sha256).hexdigest()
+        return hmac.digest(self._secret, text, "sha256").hex()
 
 
 def key_answer(header: Header, key: str, warnings: list[str]) -> Answer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import compress, count
+from operator import is_not
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,15 +28,16 @@ class Sizes:
     def of(self, state: NamespaceState) -> tuple[int, int]:
         """(keys, bytes) of a state; reserved keys do not count."""
         shards = state.entries.shards
+        if shards is self._shards:
+            return self._keys, self._bytes
         if not self._shards:
             self._shards = ({},) * len(shards)
             self._counts = [(0, 0)] * len(shards)
-        for index, (old, new) in enumerate(zip(self._shards, shards, strict=True)):
-            if old is not new:
-                keys, size = _count(new)
-                self._keys += keys - self._counts[index][0]
-                self._bytes += size - self._counts[index][1]
-                self._counts[index] = (keys, size)
+        for index in compress(count(), map(is_not, self._shards, shards)):
+            keys, size = _count(shards[index])
+            self._keys += keys - self._counts[index][0]
+            self._bytes += size - self._counts[index][1]
+            self._counts[index] = (keys, size)
         self._shards = shards
         return self._keys, self._bytes
 

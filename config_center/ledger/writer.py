@@ -40,6 +40,7 @@ _RECOVER_EVERY = 0.2
 class _Waiting:
     draft: Draft
     answer: asyncio.Future[Committed]
+    is_first: bool
 
     def refuse(self, error: BaseException) -> None:
         if not self.answer.done():
@@ -84,7 +85,7 @@ class Writer:
         Queue a draft and wait for its outcome. A caller that is cancelled meanwhile leaves the
         draft to its fate: it may be committed, and asking by its id tells.
         """
-        waiting = _Waiting(draft, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(draft, asyncio.get_running_loop().create_future(), draft.minted)
         try:
             self._queue.put_nowait(waiting)
         except asyncio.QueueFull:
@@ -157,7 +158,8 @@ class Writer:
 
     async def _is_answered(self, waiting: _Waiting) -> bool:
         draft = waiting.draft
-        known = await self._ledger.find(draft.id)
+        known = None if waiting.is_first else await self._ledger.find(draft.id)
+        waiting.is_first = False  # a later attempt may follow one that reached the store
         if known is None:
             return False
         if known.header.type == "cancel" and draft.type != "cancel":

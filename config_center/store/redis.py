@@ -28,8 +28,8 @@ from redis.exceptions import (
     NoScriptError,
     RedisError,
     ResponseError,
-    TimeoutError,
 )
+from redis.exceptions import TimeoutError as RedisTimeout
 
 from client_sdk.errors import NotVerified
 from client_sdk.image import Image, decode_row, encode_row
@@ -54,6 +54,7 @@ from config_center.store.base import (
     StoreRefused,
 )
 from config_center.store.fitness import UNSEEN, judge_config, judge_version
+from config_center.store.trimming import trim
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -67,6 +68,7 @@ log = logging.getLogger(__name__)
 
 FRAME_CAP = 16 * 1024
 _TIMEOUT = 5.0
+_FRESH = 2.0
 _OUTCOMES: dict[bytes, CommitOutcome] = {
     b"OK": Committed(),
     b"CONFLICT": Conflict(),
@@ -87,8 +89,11 @@ class RedisStore(Store):
             "protocol": 2,
         }
         self._reads = redis.Redis.from_url(url, max_connections=16, **options)
-        self._writes = redis.Redis.from_url(url, single_connection_client=True, **options)
+        # One deadline over a whole script: redis-py's own makes a task for every command.
+        patient = {**options, "socket_timeout": None}
+        self._writes = redis.Redis.from_url(url, single_connection_client=True, **patient)
         self._turn = asyncio.Lock()
+        self._written_at = -_FRESH
         self._scripts = {name: _Script(name) for name in ("commit", "create", "beat")}
         self._trims = 0
 
@@ -234,9 +239,11 @@ class RedisStore(Store):
         async with self._turn:
             await self._wake_writer()
             try:
-                reply: list[bytes] = await script.run(self._writes, keys, args)
+                async with asyncio.timeout(_TIMEOUT):
+                    reply: list[bytes] = await script.run(self._writes, keys, args)
+                self._written_at = time.monotonic()
                 return reply
-            except (ConnectionError, TimeoutError) as error:
+            except (ConnectionError, RedisTimeout, TimeoutError) as error:
                 await self._drop_writer()
                 raise OutcomeUnknown(f"the store did not answer: {_reason(error)}") from error
             except ResponseError as error:
@@ -246,18 +253,33 @@ class RedisStore(Store):
                 raise
 
     async def _wake_writer(self) -> None:
-        """Make sure of a live connection before anything is sent; a dead one is made anew once."""
-        try:
-            await self._writes.ping()
-        except RedisError:
-            await self._drop_writer()
+        """
+        Make sure of a live connection before anything is sent; a dead one is made anew once. One
+        that answered a moment ago and was not closed since is taken as live.
+        """
+        if await self._is_writer_live():
+            return
+        for tries_left in (1, 0):
             try:
-                await self._writes.ping()
-            except RedisError as error:
+                async with asyncio.timeout(_TIMEOUT):
+                    await self._writes.ping()
+                return
+            except (RedisError, TimeoutError) as error:
                 await self._drop_writer()
-                raise StoreDown(_reason(error)) from error
+                if not tries_left:
+                    raise StoreDown(_reason(error)) from error
+
+    async def _is_writer_live(self) -> bool:
+        line = self._writes.connection
+        if line is None or time.monotonic() - self._written_at >= _FRESH:
+            return False
+        try:
+            return not await line.can_read()  # an end, or a reply that nobody waits for
+        except RedisError:
+            return False
 
     async def _drop_writer(self) -> None:
+        self._written_at = -_FRESH
         if self._writes.connection is not None:
             await self._writes.connection.disconnect(nowait=True)
 
@@ -293,17 +315,8 @@ class RedisStore(Store):
         if self._trims < self._retention.records // 10:
             return
         self._trims = 0
-        keep = self._retention
         try:
-            size = await self._reads.xlen(keys.log)
-            used = await self._reads.memory_usage(keys.log) or 0
-            if used > keep.max_bytes:
-                await self._reads.xtrim(keys.log, maxlen=max(1, size // 2), approximate=False)
-            elif size > keep.records:
-                rows: Any = await self._reads.xrange(keys.log, count=size - keep.records)
-                horizon = now - keep.seconds * 1000
-                old = sum(1 for _, fields in rows if int(fields[b"t"]) < horizon)
-                await self._reads.xtrim(keys.log, maxlen=size - old, approximate=False)
+            await trim(self._reads, keys.log, self._retention, now)
         except RedisError as error:
             log.warning("the log of %s could not be trimmed: %s", keys.ns, _reason(error))
 
