@@ -8,6 +8,7 @@ On the machine of the center nothing has to be set: for a loopback URL the admin
 from __future__ import annotations
 
 import asyncio
+import secrets
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -18,6 +19,7 @@ import orjson
 import typer
 
 from client_sdk.errors import ApiError, ConfigError, SettingInvalid
+from client_sdk.private_files import read_private
 from client_sdk.settings import ClientSettings
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 _TIMEOUT = aiohttp.ClientTimeout(total=30)
 _STREAM_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=60)
 _TOKEN_FILE = Path("data", "admin.token")
+_PAUSES = (0.2, 0.5, 1.0, 2.0)  # seconds between the tries of one change
+_AGAIN = ("outcome-unknown", "busy")
 
 
 class Remote:
@@ -41,7 +45,7 @@ class Remote:
         self.namespace = namespace or settings.namespace
         token = settings.token
         if token is None and http[0].loopback and _TOKEN_FILE.is_file():
-            token = _TOKEN_FILE.read_text("utf-8").strip()
+            token = read_private(_TOKEN_FILE, "the admin token").strip()
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def ns(self, *parts: str) -> str:
@@ -61,24 +65,34 @@ class Remote:
         query: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
-        """The JSON answer of one request."""
+        """
+        The JSON answer. A change is asked for under an identity of its own, so that asking again
+        when no answer came cannot make it twice.
+        """
         data = None if json is None else orjson.dumps(json)
         sent = {"Content-Type": "application/json", **self._headers, **(headers or {})}
+        if method != "GET":
+            sent.setdefault("Idempotency-Key", secrets.token_hex(16))
+        url = self.url + path
         params = {k: str(v) for k, v in (query or {}).items() if v is not None}
-        try:
-            async with (
-                aiohttp.ClientSession(timeout=_TIMEOUT) as session,
-                session.request(
-                    method, self.url + path, data=data, headers=sent, params=params
-                ) as response,
-            ):
-                return await _read(response)
-        except (aiohttp.ClientError, TimeoutError) as error:
-            reason = str(error) or type(error).__name__
-            raise ConfigError(
-                f"the center at {self.url} cannot be reached ({reason}); is it running? "
-                "CONFIG_CENTER_URL says where to look"
-            ) from error
+        options = {"data": data, "headers": sent, "params": params}
+        pauses = iter(_PAUSES)
+        while True:
+            failure: ConfigError
+            try:
+                return await _ask(method, url, options)
+            except aiohttp.ClientConnectorError as error:
+                raise _unreachable(self.url, error) from error
+            except (aiohttp.ClientError, TimeoutError) as error:
+                failure = _unreachable(self.url, error)
+            except ApiError as error:
+                if error.problem not in _AGAIN:
+                    raise
+                failure = error
+            pause = next(pauses, None)
+            if pause is None:
+                raise failure
+            await asyncio.sleep(pause)
 
     async def events(self, path: str, query: Mapping[str, str]) -> AsyncIterator[tuple[str, str]]:
         """(event, data) of a server-sent stream, until it ends."""
@@ -98,6 +112,22 @@ class Remote:
                         yield name, line.removeprefix("data: ")
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ConfigError(f"the stream of {self.url} broke: {error}") from error
+
+
+async def _ask(method: str, url: str, options: Mapping[str, Any]) -> Any:
+    async with (
+        aiohttp.ClientSession(timeout=_TIMEOUT) as session,
+        session.request(method, url, **options) as response,
+    ):
+        return await _read(response)
+
+
+def _unreachable(url: str, error: Exception) -> ConfigError:
+    reason = str(error) or type(error).__name__
+    return ConfigError(
+        f"the center at {url} cannot be reached ({reason}); is it running? CONFIG_CENTER_URL says "
+        "where to look"
+    )
 
 
 async def _read(response: aiohttp.ClientResponse) -> Any:
