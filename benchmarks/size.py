@@ -26,7 +26,7 @@ async def lines(size: float) -> AsyncIterator[Line]:
                 session = await stack.enter_async_context(
                     aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"})
                 )
-                await fill(session, url, count)
+                await fill(session, url, count - 1)  # and the one that changes
                 state = str(home / f"state{count}")
                 hears = await stack.enter_async_context(listener("sdk", url, "", state, token))
                 spaces.append((session, url, hears))
@@ -60,7 +60,7 @@ async def _put(session: aiohttp.ClientSession, url: str, number: int) -> None:
 
 
 async def fill(session: aiohttp.ClientSession, url: str, count: int) -> None:
-    """``count`` small keys, a thousand a change."""
+    """Put ``count`` small keys, a thousand a change."""
     for begin in range(0, count, 1000):
         operations = [
             {"op": "put", "key": f"k{number}", "value": f"value {number}"}

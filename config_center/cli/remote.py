@@ -32,6 +32,10 @@ _PAUSES = (0.2, 0.5, 1.0, 2.0)  # seconds between the tries of one change
 _AGAIN = ("outcome-unknown", "busy")
 
 
+class _NoAnswer(ConfigError):
+    """The request may have been carried out."""
+
+
 class Remote:
     """One conversation with a center. Raises ApiError, SettingInvalid or ConfigError."""
 
@@ -76,23 +80,30 @@ class Remote:
         url = self.url + path
         params = {k: str(v) for k, v in (query or {}).items() if v is not None}
         options = {"data": data, "headers": sent, "params": params}
-        pauses = iter(_PAUSES)
-        while True:
-            failure: ConfigError
+        for pause in _PAUSES:
             try:
-                return await _ask(method, url, options)
-            except aiohttp.ClientConnectorError as error:
-                raise _unreachable(self.url, error) from error
-            except (aiohttp.ClientError, TimeoutError) as error:
-                failure = _unreachable(self.url, error)
+                return await self._ask(method, url, options)
             except ApiError as error:
                 if error.problem not in _AGAIN:
                     raise
-                failure = error
-            pause = next(pauses, None)
-            if pause is None:
-                raise failure
+            except _NoAnswer:
+                pass
             await asyncio.sleep(pause)
+        return await self._ask(method, url, options)
+
+    async def _ask(self, method: str, url: str, options: Mapping[str, Any]) -> Any:
+        where = f"the center at {self.url} cannot be reached"
+        advice = "is it running? CONFIG_CENTER_URL says where to look"
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=_TIMEOUT) as session,
+                session.request(method, url, **options) as response,
+            ):
+                return await _read(response)
+        except aiohttp.ClientConnectorError as error:
+            raise ConfigError(f"{where} ({error}); {advice}") from error
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise _NoAnswer(f"{where} ({str(error) or type(error).__name__}); {advice}") from error
 
     async def events(self, path: str, query: Mapping[str, str]) -> AsyncIterator[tuple[str, str]]:
         """(event, data) of a server-sent stream, until it ends."""
@@ -112,22 +123,6 @@ class Remote:
                         yield name, line.removeprefix("data: ")
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ConfigError(f"the stream of {self.url} broke: {error}") from error
-
-
-async def _ask(method: str, url: str, options: Mapping[str, Any]) -> Any:
-    async with (
-        aiohttp.ClientSession(timeout=_TIMEOUT) as session,
-        session.request(method, url, **options) as response,
-    ):
-        return await _read(response)
-
-
-def _unreachable(url: str, error: Exception) -> ConfigError:
-    reason = str(error) or type(error).__name__
-    return ConfigError(
-        f"the center at {url} cannot be reached ({reason}); is it running? CONFIG_CENTER_URL says "
-        "where to look"
-    )
 
 
 async def _read(response: aiohttp.ClientResponse) -> Any:
