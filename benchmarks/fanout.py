@@ -27,8 +27,10 @@ async def lines(size: float) -> AsyncIterator[Line]:
         "fanout", "1,000 plain listeners, publish -> the last", served[1], served[0],
         "one listener", "us", 3.0,
     )  # fmt: skip
-    ours = [await _coroutines(_MANY) for _ in range(rounds)]
-    theirs = [await _bare_tasks(_MANY) for _ in range(rounds)]
+    ours, theirs = [], []
+    for _ in range(rounds):
+        ours.append(await _coroutines(_MANY))
+        theirs.append(await _bare_tasks(_MANY))
     yield compared(
         "fanout", "1,000 coroutine listeners", ours, theirs, "a loop of create_task", "us", 1.5
     )
