@@ -7,7 +7,14 @@ if (fragment) {
 }
 export const token = sessionStorage.getItem(kept);
 
-export class Problem extends Error {}
+// ``name`` is that of the problem, so that the page can say it in another language.
+export class Problem extends Error {
+  constructor(plain) {
+    const more = (plain.errors || []).map((e) => `\n${e.path || "/"}: ${e.message}`).join("");
+    super(plain.detail + more);
+    this.name = (plain.type || "").split(":").pop();
+  }
+}
 
 export async function call(method, path, body, headers = {}) {
   const response = await fetch(path, {
@@ -16,10 +23,7 @@ export async function call(method, path, body, headers = {}) {
     body: body === undefined ? undefined : JSON.stringify(body),
   });
   const plain = await response.json();
-  if (!response.ok) {
-    const more = (plain.errors || []).map((e) => `\n${e.path || "/"}: ${e.message}`).join("");
-    throw new Problem(plain.detail + more);
-  }
+  if (!response.ok) throw new Problem(plain);
   return plain;
 }
 

@@ -32,7 +32,8 @@ async function attempt(work) {
     $("problem").hidden = true;
     await work();
   } catch (error) {
-    $("problem").textContent = error.message;
+    const said = words().problems?.[error.name];
+    $("problem").textContent = said ? `${said}\n${error.message}` : error.message;
     $("problem").hidden = false;
   }
 }
@@ -58,6 +59,7 @@ function keyRow(item) {
 async function edit(key) {
   const found = key ? await call("GET", path("keys", key)) : { format: "json", value: null };
   state.key = key;
+  state.latest = found.latest;
   $("editor").hidden = false;
   $("editor-title").textContent = key || words().newKey;
   $("name-label").hidden = Boolean(key);
@@ -93,7 +95,10 @@ async function publish() {
   const body = { value: format === "json" ? parse(text) : text, format, comment: $("comment").value };
   if ($("as-canary").checked) body.rollout = { percent: Number($("percent").value), unit: "device" };
   const key = state.key || $("name").value;
-  await call("PUT", path("keys", key), body, { "Idempotency-Key": crypto.randomUUID() });
+  // Only over what was looked at: somebody else may have published meanwhile.
+  const only = state.key ? { "If-Match": `"${state.latest}"` } : { "If-None-Match": "*" };
+  await call("PUT", path("keys", key), body, { ...only, ...identity() });
+  $("editor").hidden = false;
   await refresh(key);
 }
 
@@ -105,8 +110,14 @@ function parse(text) {
   }
 }
 
+// A lost answer and a second click are one change. randomUUID is there in secure contexts only.
+function identity() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return { "Idempotency-Key": Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("") };
+}
+
 async function move(verb, body = {}) {
-  await call("POST", path("rollouts", state.rollout.id, verb), body);
+  await call("POST", path("rollouts", state.rollout.id, verb), body, identity());
   await refresh(state.key);
 }
 
@@ -173,7 +184,7 @@ $("abort").onclick = () => attempt(() => move("abort"));
 $("do-step").onclick = () => attempt(() => move("step", { percent: Number($("step").value), force: true }));
 $("rollback").onclick = () => attempt(async () => {
   if (state.rollout) return move("abort");
-  await call("POST", path("keys", state.key, "rollback"), {});
+  await call("POST", path("keys", state.key, "rollback"), {}, identity());
   await refresh(state.key);
 });
 $("close").onclick = () => { $("editor").hidden = true; };

@@ -24,5 +24,14 @@ export const WORDS = {
     canary: (r) => `灰度 ${r.id}：版本 ${r.latest}，比例 ${r.percent} %（${r.state}）`,
     confirmPromote: "把灰度版本发布给所有设备？", other: "English",
     notJson: (why) => `不是合法的 JSON：${why}`,
+    problems: {
+      invalid: "请求有误", unauthorized: "令牌无效", forbidden: "没有权限", "not-found": "不存在",
+      "rollout-running": "该键正在灰度，请先全量发布或撤回", "would-shrink": "不能缩小灰度比例",
+      "version-moved": "该键已被他人修改，请重新打开后再编辑", "too-large": "内容过大",
+      schema: "不符合该键的类型要求", "store-unavailable": "存储不可用，请稍后再试",
+      "store-empty": "存储为空，需要恢复", tampered: "存储被篡改，已停止发布", frozen: "发布已冻结",
+      busy: "繁忙，请稍后再试", behind: "本中心落后，请稍后再试",
+      "outcome-unknown": "结果未知，请查询该变更", "store-full": "存储已满",
+    },
   },
 };
