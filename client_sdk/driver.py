@@ -7,7 +7,8 @@ newest wins: what arrives while one is being served is merged into one more. So 
 delays the link, and a broken link never delays a build.
 
 ``news`` is set when something is there to be served and the catch-up that follows a subscription is
-over: what a client waits for before it says that it is connected.
+over: what a client waits for before it says that it is connected. ``alone`` is set once every path
+was tried and none worked.
 """
 
 from __future__ import annotations
@@ -91,6 +92,7 @@ class Driver:
         self.replica = replica
         self.transport: Transport | None = None
         self.news = asyncio.Event()
+        self.alone = asyncio.Event()
         self.head = head
         self.failure = "it was not tried yet"
         self.route = Route(len(connect), pace or Pace())
@@ -138,6 +140,8 @@ class Driver:
                 hopeless=down.permanent,
                 retry_after=down.retry_after,
             )
+            if self.route.all_failed:
+                self.alone.set()
             await asyncio.sleep(wait)
 
     async def _follow(self) -> None:
@@ -183,6 +187,7 @@ class Driver:
 
     def _caught_up(self) -> None:
         """Nothing is awaited from the path: with nothing left to serve either, this is the news."""
+        self.route.reached = True
         if self._pending is None and not self._busy and self.replica.state is not None:
             self.news.set()
 

@@ -81,7 +81,7 @@ class Following:
             self._tasks.append(asyncio.create_task(self._meet_later(), name="config acquaintance"))
             return
         restored = await self._follow(trust)
-        await self._first_news(end - time.monotonic())
+        await self._first_news(end - time.monotonic(), patient=restored.state is None)
         if self._serving.position <= (0, 0):
             self._require(restored.state or self._plan.defaults, self._failure)
 
@@ -153,13 +153,23 @@ class Following:
         self._tasks.append(asyncio.create_task(self._keep_up(), name="config upkeep"))
         return restored
 
-    async def _first_news(self, within: float) -> None:
-        if self.driver is None:
+    async def _first_news(self, within: float, *, patient: bool) -> None:
+        """
+        Wait for the present; with something to serve meanwhile only until it is known to be away.
+        """
+        driver = self.driver
+        if driver is None:
             return
+        waits = [asyncio.ensure_future(driver.news.wait())]
+        if not patient:
+            within = min(within, self._plan.timing.patience)
+            waits.append(asyncio.ensure_future(driver.alone.wait()))
         try:
-            await asyncio.wait_for(self.driver.news.wait(), max(0.0, within))
-        except asyncio.TimeoutError:
-            log.warning("the center was not reached in time: %s", self.driver.failure)
+            await asyncio.wait(waits, timeout=max(0.0, within), return_when="FIRST_COMPLETED")
+        finally:
+            await ended(*waits)
+        if not driver.news.is_set():
+            log.warning("the center was not reached in time: %s", driver.failure)
 
     @property
     def _failure(self) -> str:

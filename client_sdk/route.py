@@ -10,6 +10,8 @@ Laws:
   ``cap``, so that a thousand clients which lost the same center do not come back in the same
   moment. (M. Brooker, "Exponential backoff and jitter", AWS Architecture Blog, 2015.) A center that
   names a time is given that time before the jitter begins.
+* Until one of them worked for the first time nothing is known in favour of any: each failure gives
+  way, and the first round goes without waiting, so a client that starts finds the path that works.
 * A link that held for ``steady`` seconds forgives everything before it.
 * Off the preferred path the better ones are *scouted*: one that stayed good for ``proof`` seconds
   is taken, without dropping the present one before.
@@ -38,13 +40,23 @@ class Pace:
 
 @dataclass(slots=True)
 class Route:
-    """The choice among ``paths`` paths; ``at`` is the index of the one to take."""
+    """
+    The choice among ``paths`` paths; ``at`` is the index of the one to take.
+
+    ``reached`` is set by whoever drives, when a path worked for the first time.
+    """
 
     paths: int
     pace: Pace
     at: int = 0
+    reached: bool = False
     _failures: int = 0
     _in_a_row: int = 0
+
+    @property
+    def all_failed(self) -> bool:
+        """True when every path was tried since the last that worked, and none did."""
+        return self._failures >= self.paths
 
     def lost(
         self,
@@ -59,9 +71,11 @@ class Route:
             self._failures = self._in_a_row = 0
         self._failures += 1
         self._in_a_row += 1
-        if hopeless or self._in_a_row >= _PATIENCE:
+        if hopeless or not self.reached or self._in_a_row >= _PATIENCE:
             self.at = (self.at + 1) % self.paths
             self._in_a_row = 0
+        if not self.reached and not self.all_failed:
+            return 0.0
         bound = min(self.pace.cap, self.pace.base * 2 ** min(self._failures - 1, 16))
         return retry_after + rng.uniform(0.0, bound)
 

@@ -2,7 +2,35 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from prometheus_client.metrics_core import Metric
+
+
+class ClientMetrics(Collector):
+    """What the embedded SDK says of itself, read when somebody asks."""
+
+    def __init__(self, read: Callable[[], Mapping[str, float]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        """Each number as a counter or a gauge, by its name."""
+        for name, value in self._read().items():
+            if name.endswith("_total"):
+                counter = CounterMetricFamily(name.removesuffix("_total"), "See docs/sdk.md")
+                counter.add_metric([], value)
+                yield counter
+            else:
+                gauge = GaugeMetricFamily(name, "See docs/sdk.md")
+                gauge.add_metric([], value)
+                yield gauge
 
 
 class Metrics:

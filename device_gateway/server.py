@@ -30,7 +30,7 @@ from device_gateway.conversation import Conversation
 from device_gateway.errors import PortInUse
 from device_gateway.hub import CLOSE_SECONDS, Hub, Link, Live, Memory
 from device_gateway.keys import token_key
-from device_gateway.metrics import Metrics
+from device_gateway.metrics import ClientMetrics, Metrics
 from device_gateway.notices import Notices
 from device_gateway.session import Session
 from device_gateway.settings import Settings, address
@@ -54,6 +54,7 @@ class Gateway:
         self.client = client
         self.clock = clock
         self.metrics = Metrics()
+        self.metrics.registry.register(ClientMetrics(client.metrics))
         self.hub = Hub(Memory(limits.known_devices, limits.known_days * 86_400))
         self.notices = Notices(self.hub, self.metrics, clock)
         self.draining = False

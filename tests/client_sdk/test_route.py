@@ -12,8 +12,24 @@ from client_sdk.route import Pace, Route
 PACE = Pace(base=0.5, cap=5.0, steady=10.0, proof=60.0)
 
 
+def test_until_one_worked_every_failure_gives_way_and_the_first_round_does_not_wait() -> None:
+    route = Route(3, PACE)
+    rng = random.Random(1)
+
+    taken, waits, alone = [], [], []
+    for _ in range(4):
+        taken.append(route.at)
+        waits.append(route.lost(0.0, rng))
+        alone.append(route.all_failed)
+
+    assert taken == [0, 1, 2, 0]
+    assert waits[:2] == [0.0, 0.0]
+    assert all(wait > 0.0 for wait in waits[2:])
+    assert alone == [False, False, True, True]
+
+
 def test_three_failures_in_a_row_change_the_path_and_around() -> None:
-    route = Route(2, PACE)
+    route = Route(2, PACE, reached=True)
     rng = random.Random(1)
 
     taken = []
@@ -34,7 +50,7 @@ def test_a_path_that_cannot_help_gives_way_at_once() -> None:
 
 
 def test_a_link_that_held_forgives_what_was_before_it() -> None:
-    route = Route(2, PACE)
+    route = Route(2, PACE, reached=True)
     rng = random.Random(1)
     for lasted in (0.0, 0.0, 10.0, 0.0):
         route.lost(lasted, rng)
@@ -43,7 +59,7 @@ def test_a_link_that_held_forgives_what_was_before_it() -> None:
 
 
 def test_a_path_that_proved_itself_begins_anew() -> None:
-    route = Route(2, PACE)
+    route = Route(2, PACE, reached=True)
     rng = random.Random(1)
     for _ in range(5):
         route.lost(0.0, rng)

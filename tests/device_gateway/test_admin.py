@@ -90,6 +90,8 @@ async def test_health_readiness_and_metrics(tmp_path):
         assert [page.status for page in pages] == [200, 200]
         assert late.status == 503
         assert 'device_gateway_turns_total{outcome="ok"} 1.0' in metrics
+        assert "config_client_stale 0.0" in metrics
+        assert "config_client_gaps_total 2.0" in metrics
         assert mac(1) not in metrics
 
 

@@ -41,6 +41,9 @@ class MemoryClient:
             for listener in self.listeners.get(key, ()):
                 listener(SimpleNamespace(key=key))
 
+    def metrics(self):
+        return {"config_client_stale": 0.0, "config_client_gaps_total": 2}
+
     def unit(self, unit_id, **attributes):
         return MemoryUnit(self, unit_id, attributes)
 
