@@ -23,7 +23,7 @@ from client_sdk.served import Canary, Offer, Rolling
 from client_sdk.values import freeze
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from client_sdk.contents import Content
     from client_sdk.greyscale import Decision
@@ -221,19 +221,27 @@ def changes(
 
 def applied(before: Served, entries: Mapping[str, Entry | None]) -> tuple[Applied, ...]:
     """Which versions serve now, of keys whose entries changed."""
-    found = []
+    found: list[Applied] = []
     for key, now in sorted(entries.items()):
         was = before.offer.entry(key)
-        old = None if was is None else was.content
-        new = None if now is None else now.content
-        if old != new:
-            found.append(Applied(key, None if new is None else new.version, STABLE))
-        canary = None if now is None else now.rollout
-        running = None if was is None else was.rollout
-        if canary is not None and (running is None or running.id != canary.id):
-            version = None if canary.content is None else canary.content.version
-            found.append(Applied(key, version, CANARY, canary.id))
+        found += _applied_to_all(key, was, now)
+        found += _applied_to_some(key, was, now)
     return tuple(found)
+
+
+def _applied_to_all(key: str, was: Entry | None, now: Entry | None) -> Iterator[Applied]:
+    old = None if was is None else was.content
+    new = None if now is None else now.content
+    if old != new:
+        yield Applied(key, None if new is None else new.version, STABLE)
+
+
+def _applied_to_some(key: str, was: Entry | None, now: Entry | None) -> Iterator[Applied]:
+    running = None if was is None else was.rollout
+    canary = None if now is None else now.rollout
+    if canary is not None and (running is None or running.id != canary.id):
+        version = None if canary.content is None else canary.content.version
+        yield Applied(key, version, CANARY, canary.id)
 
 
 def _reason(was: Entry | None, now: Entry | None) -> str:

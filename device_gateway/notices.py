@@ -68,17 +68,38 @@ def parse_notice(body: object) -> Notice:
     unknown = sorted(set(body) - {"message", "emotion", "level", "target", "ttl"})
     if unknown:
         raise ValueError(f"{unknown[0]!r} is no field of a notice")
-    message, emotion = body.get("message"), body.get("emotion", "neutral")
-    if not isinstance(message, str) or not 0 < len(message) <= MAX_TEXT:
+    return Notice(
+        _message(body.get("message")),
+        _level(body.get("level", "info")),
+        _emotion(body.get("emotion", "neutral")),
+        _patterns(body.get("target")),
+        _ttl(body.get("ttl", DEFAULT_TTL_SECONDS)),
+    )
+
+
+def _message(given: object) -> str:
+    if not isinstance(given, str) or not 0 < len(given) <= MAX_TEXT:
         raise ValueError(f"message must be a text of 1 to {MAX_TEXT} characters")
-    if not isinstance(emotion, str) or len(emotion) > 32:
-        raise ValueError("emotion must be a short word, for example neutral or happy")
-    level, ttl = body.get("level", "info"), body.get("ttl", DEFAULT_TTL_SECONDS)
-    if level not in LEVELS:
+    return given
+
+
+def _level(given: object) -> str:
+    if not isinstance(given, str) or given not in LEVELS:
         raise ValueError(f"level must be one of {', '.join(LEVELS)}")
-    if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not 0 <= ttl <= MAX_TTL_SECONDS:
+    return given
+
+
+def _emotion(given: object) -> str:
+    if not isinstance(given, str) or len(given) > 32:
+        raise ValueError("emotion must be a short word, for example neutral or happy")
+    return given
+
+
+def _ttl(given: object) -> float:
+    number = isinstance(given, int | float) and not isinstance(given, bool)
+    if not number or not 0 <= given <= MAX_TTL_SECONDS:  # type: ignore[operator]  # a number
         raise ValueError(f"ttl must be 0 to {MAX_TTL_SECONDS} seconds")
-    return Notice(message, level, emotion, _patterns(body.get("target")), float(ttl))
+    return float(given)  # type: ignore[arg-type]  # a number
 
 
 def _patterns(target: object) -> tuple[str, ...]:

@@ -98,15 +98,6 @@ def ring(graph: dict[str, set[str]]) -> list[str]:
     return sorted(left)
 
 
-# Functions that still branch too much and are owed a split; the list may only get shorter.
-OWED = {
-    "client_sdk/drafts.py": ("applied",),
-    "client_sdk/modules/redaction.py": ("_secrets",),
-    "device_gateway/notices.py": ("parse_notice",),
-    "device_gateway/simulator/device.py": ("_act",),
-}
-
-
 @pytest.mark.parametrize(
     "path", sources(*PACKAGES, "tools"), ids=lambda p: str(p.relative_to(ROOT))
 )
@@ -118,9 +109,7 @@ def test_a_file_fits_in_one_sitting(path: Path) -> None:
     "path", sources(*PACKAGES, "tools"), ids=lambda p: str(p.relative_to(ROOT))
 )
 def test_no_function_branches_more_than_a_reader_can_hold(path: Path) -> None:
-    known = OWED.get(str(path.relative_to(ROOT)), ())
     over = {f.name: branches(f) for f in functions(path) if branches(f) > BRANCHES}
-    over = {name: count for name, count in over.items() if name not in known}
 
     assert over == {}
 

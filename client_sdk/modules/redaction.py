@@ -16,7 +16,7 @@ from urllib.parse import quote
 from client_sdk.sealing import MARK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 MASK = "***"
 LONGEST_REASON = 300
@@ -59,18 +59,32 @@ def _forms(secret: str) -> Iterator[str]:
 
 
 def _secrets(stored: Any, opened: Any, *, secret: bool) -> Iterator[str]:
+    sealed = isinstance(stored, dict) and MARK in stored
+    for below, member, named_so in _members({} if sealed else stored, opened):
+        yield from _secrets(below, member, secret=secret or sealed or named_so)
+    if (secret or sealed) and _is_text(opened):
+        yield str(opened)
+
+
+def _members(stored: Any, opened: Any) -> Iterable[tuple[Any, Any, bool]]:
+    """(as stored, as opened, has a name as secrets have) of each member; a scalar has none."""
     if isinstance(opened, dict):
-        sealed = isinstance(stored, dict) and MARK in stored
-        for name, member in opened.items():
-            below = stored.get(name) if isinstance(stored, dict) and not sealed else None
-            hidden = secret or sealed or _SECRET_NAME.search(name) is not None
-            yield from _secrets(below, member, secret=hidden)
-    elif isinstance(opened, (list, tuple)):
-        sealed = isinstance(stored, dict)
-        below = stored if isinstance(stored, (list, tuple)) else (None,) * len(opened)
-        for at, member in enumerate(opened):
-            yield from _secrets(below[at], member, secret=secret or sealed)
-    elif isinstance(opened, (str, int, float)) and not isinstance(opened, bool):
-        hidden = secret or (isinstance(stored, dict) and MARK in stored)
-        if hidden and str(opened):
-            yield str(opened)
+        return _of_dict(stored, opened)
+    return _of_list(stored, opened) if isinstance(opened, (list, tuple)) else ()
+
+
+def _of_dict(stored: Any, opened: dict[str, Any]) -> Iterable[tuple[Any, Any, bool]]:
+    kept = stored if isinstance(stored, dict) else {}
+    for name, member in opened.items():
+        yield kept.get(name), member, _SECRET_NAME.search(name) is not None
+
+
+def _of_list(stored: Any, opened: Sequence[Any]) -> Iterable[tuple[Any, Any, bool]]:
+    kept = stored if isinstance(stored, (list, tuple)) else ()
+    for at, member in enumerate(opened):
+        yield kept[at] if at < len(kept) else None, member, False
+
+
+def _is_text(value: Any) -> bool:
+    """True for what can stand in a message and be taken out of it."""
+    return isinstance(value, (str, int, float)) and not isinstance(value, bool) and bool(str(value))

@@ -221,20 +221,26 @@ class Device:
         match message:
             case {"type": "hello"}:
                 self._greeted.set()
-            case {"type": "stt", "text": words} if self._turn and words == self._turn.words:
-                self._turn.understood = True
-            case {"type": "tts", "state": "sentence_start", "text": sentence}:
-                self.spoken.append(sentence)
-                if self._turn and self._turn.understood:
-                    self._turn.sentences.append(sentence)
-            case {"type": "tts", "state": "stop"} if self._turn and self._turn.understood:
-                turn, self._turn = self._turn, None
-                if not turn.answer.done():
-                    turn.answer.set_result("".join(turn.sentences))
+            case {"type": "stt" | "tts"}:
+                self._speak(message)
             case {"type": "alert", "status": status, "message": text, "emotion": emotion}:
                 self.alerts.append({"status": status, "message": text, "emotion": emotion})
             case {"type": "mcp", "payload": payload}:
                 self._mcp(payload)
+
+    def _speak(self, message: dict[str, Any]) -> None:
+        turn = self._turn
+        match message:
+            case {"type": "stt", "text": words} if turn and words == turn.words:
+                turn.understood = True
+            case {"type": "tts", "state": "sentence_start", "text": sentence}:
+                self.spoken.append(sentence)
+                if turn and turn.understood:
+                    turn.sentences.append(sentence)
+            case {"type": "tts", "state": "stop"} if turn and turn.understood:
+                self._turn = None
+                if not turn.answer.done():
+                    turn.answer.set_result("".join(turn.sentences))
 
     def _mcp(self, payload: dict[str, Any]) -> None:
         method = payload["method"]

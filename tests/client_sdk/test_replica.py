@@ -501,3 +501,14 @@ def test_a_log_that_reaches_the_mark_by_another_history_is_a_fork() -> None:
 
     assert isinstance(step, TellCenter)
     assert replica.fork
+
+
+def test_an_image_over_a_path_that_proves_nothing_is_taken_and_confirms_nothing() -> None:
+    history = History()
+    replica = Replica("ns", verifier(), state=history.state, mark=Mark(history.state.position))
+    history.add(put("k", 1))
+
+    (step,) = see(replica, image_of(history), 1, WALL, confirmed=False)
+
+    assert isinstance(step, Advance)
+    assert replica.is_stale(1)
