@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from client_sdk.reports import Report
 from config_center.fleet import DEVICE_SECONDS, INSTANCE_SECONDS, Fleet
 
@@ -71,3 +73,32 @@ def test_units_are_counted_by_what_was_said_of_the_canary() -> None:
         "refused": 1,
         "silent": 0,
     }
+
+
+def test_a_key_that_is_gone_is_gone_and_what_is_no_key_is_not_kept() -> None:
+    fleet = Fleet()
+    fleet.hear(report(1, {"keys": {"a": {"version": 1}, "b": {"version": 1}, "c": 7}}), 0)
+
+    fleet.hear(report(2, {"keys": {"a": None, "never": None}}), 0)
+
+    assert fleet.instances()[0].keys == {"b": {"version": 1}}
+
+
+def test_nonsense_costs_a_bound_and_not_the_center(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("config_center.fleet.MAX_INSTANCES", 2)
+    monkeypatch.setattr("config_center.fleet.MAX_DEVICES", 3)
+    fleet = Fleet()
+    rows = [{"device": str(number)} for number in range(5)]
+
+    heard = [fleet.hear(report(1, {"devices": {"rows": rows}}, name=n), 0) for n in "abc"]
+    assert heard == [True, True, False]
+    assert len(list(fleet.devices())) == 3
+    assert fleet.hear(report(1, {}, name="c"), INSTANCE_SECONDS + 1)
+
+
+def test_devices_that_say_nothing_of_keys_are_in_no_canary() -> None:
+    fleet = Fleet()
+    rows = [{"device": "x"}, {"device": "y", "keys": {"a": "canary"}}]
+    fleet.hear(report(1, {"keys": CANARY, "devices": {"rows": rows}}), 0)
+
+    assert fleet.units({"a": 2}, "device")["assigned"] == 0

@@ -13,3 +13,10 @@ def test_counts_follow_the_states_and_leave_reserved_keys_out() -> None:
     two = one.after([put("b", "xxx"), Op("a", "del", 1, None)], Position(1, 2))
 
     assert [sizes.of(state) for state in (empty, one, two, one)] == [(0, 0), (1, 4), (1, 5), (1, 4)]
+
+
+def test_what_a_change_would_make_of_them_leaves_reserved_keys_out_too() -> None:
+    sizes = Sizes()
+    state = NamespaceState.empty().after([put("a", "xx")], Position(1, 1))
+
+    assert sizes.after(state, [put("b", "x"), put("_schema.b", {}), put("a", "", 2)]) == (2, 5)
