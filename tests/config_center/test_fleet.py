@@ -44,7 +44,8 @@ def test_devices_come_go_and_expire_before_their_instance() -> None:
     fleet = Fleet()
     rows = [{"device": "x"}, {"device": "y"}, {"no": "device"}, 3]
     fleet.hear(report(1, {"devices": {"rows": rows}}), 0)
-    fleet.hear(report(2, {"devices": {"gone": ["x"]}}), 0)
+    again = {"rows": [{"device": "y", "turns": 2}], "gone": ["x"]}
+    fleet.hear(report(2, {"devices": again}), 0)
     assert [device for device, _, _ in fleet.devices()] == ["y"]
 
     fleet.expire(DEVICE_SECONDS + 1)
