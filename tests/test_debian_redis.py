@@ -18,9 +18,7 @@ from tests.until import until
 BINARY = shutil.which("redis-server")
 ADMIN = Actor("test", "admin")
 
-pytestmark = pytest.mark.skipif(
-    BINARY is None, reason="no redis-server: tools/system_packages.sh installs it"
-)
+pytestmark = pytest.mark.redis_server
 
 
 async def test_publish_canary_promote_and_rollback_reach_a_client_over_redis(

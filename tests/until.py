@@ -7,7 +7,10 @@ from collections.abc import Callable
 
 
 async def until(condition: Callable[[], object], within: float = 10.0) -> None:
-    """Let the loop run until ``condition()`` is true. Raises TimeoutError."""
-    async with asyncio.timeout(within):
+    """Let the loop run until ``condition()`` is true. Raises asyncio.TimeoutError."""
+
+    async def look() -> None:
         while not condition():  # noqa: ASYNC110  # there is no event to wait for
             await asyncio.sleep(0.001)
+
+    await asyncio.wait_for(look(), within)

@@ -55,10 +55,9 @@ class World:
         self.more.set()
 
     async def until(self, condition: object) -> None:
-        async with asyncio.timeout(WITHIN):
-            while not condition():  # type: ignore[operator]
-                self.more.clear()
-                await self.more.wait()
+        while not condition():  # type: ignore[operator]
+            self.more.clear()
+            await asyncio.wait_for(self.more.wait(), WITHIN)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[asyncio.Task[None]]:

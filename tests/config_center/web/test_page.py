@@ -25,9 +25,7 @@ ADMIN = Actor("test", "admin")
 WITHIN = 15_000  # milliseconds
 EVIL = "<img src=x onerror='window.hurt=1'><script>window.hurt=1</script>"
 
-pytestmark = pytest.mark.skipif(
-    not CHROMIUM, reason="no chromium: tools/system_packages.sh installs it"
-)
+pytestmark = pytest.mark.browser
 
 
 @dataclass
