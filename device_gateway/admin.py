@@ -69,9 +69,10 @@ class _Routes:
             return _problem(415, "send the notice as application/json")
         try:
             notice = parse_notice(await _read_json(request))
+            told = await self._gateway.notices.announce(notice)
         except (ValueError, RecursionError) as wrong:
             return _problem(400, str(wrong))
-        return web.json_response(await self._gateway.notices.announce(notice))
+        return web.json_response(told)
 
     def _authorize(self, request: web.Request) -> None:
         token = self._gateway.settings.admin_token

@@ -112,6 +112,8 @@ class Conversation:
                     self.feed(session.Delta(turn, piece))
                     if not self._live.session.in_turn:  # the session had enough
                         return
+        if self._live.session.state is session.State.THINKING:
+            raise ProviderFailed("answer", "the answer has no words")
 
     def _say_why(self, failure: Exception) -> None:
         device = self._live.session.device

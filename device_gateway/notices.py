@@ -183,7 +183,13 @@ class Notices:
                 self._metrics.notices.labels("alert").inc()
 
     async def announce(self, notice: Notice) -> dict[str, Any]:
-        """Tell the live ones now and keep it for the others; says how many it reached."""
+        """
+        Tell the live ones now and keep it for the others; says how many it reached.
+
+        Raises:
+            ProtocolFault: no device could read it; nothing is kept.
+        """
+        protocol.encode(notice.frame())  # what cannot be sent must not wait for who connects next
         notice.until = self._clock() + notice.ttl
         if notice.ttl:
             # Kept before it is sent: who connects meanwhile is told by `welcome`, and not twice.

@@ -267,7 +267,10 @@ def encode(message: Message) -> bytes:
     fault = _fault(message)
     if fault:
         raise ProtocolFault(f"{message.get('type')}: {fault}")
-    payload = orjson.dumps(message)
+    try:
+        payload = orjson.dumps(message)
+    except orjson.JSONEncodeError as odd:  # half a surrogate pair is a str, and is no UTF-8
+        raise ProtocolFault(f"{message['type']}: {odd}") from odd
     if len(payload) > MAX_TEXT_BYTES:
         raise ProtocolFault(f"{message['type']}: {len(payload)} B, {MAX_TEXT_BYTES} allowed")
     return _frame_header(len(payload)) + payload

@@ -87,20 +87,7 @@ class Failed:
     turn: int
 
 
-Event = (
-    Hello
-    | Listen
-    | Abort
-    | Mcp
-    | Audio
-    | Unknown
-    | Malformed
-    | Heard
-    | Greet
-    | Delta
-    | Done
-    | Failed
-)
+Event = protocol.Inbound | Heard | Greet | Delta | Done | Failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +161,8 @@ class Session:
 
     def handle(self, event: Event) -> list[Effect]:
         """Take one event, change the state, say what is to be done. Never raises."""
+        if not self.version and not isinstance(event, Hello):
+            return []  # before its hello a device gets no word, and costs no provider a request
         return self._HANDLERS[type(event)](self, event)
 
     @property
@@ -277,10 +266,11 @@ class Session:
         if self.state is State.THINKING:
             self.state = State.SPEAKING
             effects = [Send(protocol.llm("neutral")), Send(protocol.tts("start"))]
-        self.unspoken += event.text
+        room = MAX_ANSWER_CHARS - len(self.spoken) - len(self.unspoken)
+        self.unspoken += event.text[:room]
         sentences, self.unspoken = cut_sentences(self.unspoken)
         effects += self._speak(sentences)
-        if len(self.spoken) + len(self.unspoken) > MAX_ANSWER_CHARS:
+        if len(event.text) > room:
             effects += [Cancel(self.turns), *self._finish()]
         return effects
 
@@ -291,7 +281,8 @@ class Session:
         if event.turn != self.turns or not self.in_turn:
             return []
         if self.state is State.SPEAKING:
-            return self._finish()
+            *spoken, stop = self._finish()
+            return [*spoken, Send(protocol.tts("sentence_start", APOLOGY)), stop]
         self._rest_now()
         return _say(APOLOGY)
 

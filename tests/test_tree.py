@@ -60,7 +60,6 @@ EXCEPTIONS: dict[str, str] = {
     "config_center/ledger/adoption.py": "tests/config_center/ledger/test_ledger.py",
     "config_center/ledger/ending.py": "tests/config_center/ledger/test_ledger.py",
     "config_center/ledger/keeper.py": "tests/config_center/ledger/test_ledger.py",
-    "config_center/ledger/proof.py": "tests/config_center/ledger/test_ledger.py",
     "config_center/ledger/registry.py": "tests/config_center/ledger/test_ledger.py",
     "config_center/ledger/watchers.py": "tests/config_center/ledger/test_ledger.py",
     "config_center/ledger/words.py": "tests/config_center/ledger/test_ledger.py",
@@ -82,7 +81,6 @@ EXCEPTIONS: dict[str, str] = {
     "device_gateway/errors.py": "tests/device_gateway/test_server.py",
     "device_gateway/metrics.py": "tests/device_gateway/test_server.py",
     "device_gateway/notices.py": "tests/device_gateway/test_server.py",
-    "device_gateway/simulator/device.py": "tests/device_gateway/test_server.py",
 }
 
 

@@ -52,20 +52,25 @@ class OpenAiLlm:
         """The pieces of the answer, as the endpoint sends them.
 
         Raises:
-            ProviderFailed: refused, unreachable, silent, or no chat completion.
+            ProviderFailed: refused, unreachable, silent, no chat completion, or cut: a stream that
+                ends with neither `[DONE]` nor a `finish_reason`.
         """
         body = {"model": self._model, "messages": list(messages), "stream": True}
         async with self._request("POST", "chat/completions", body) as response:
             self._check(response)
+            whole = False
             async for line in response.content:
                 if not line.startswith(b"data:"):
                     continue
                 data = line[5:].strip()
                 if data == b"[DONE]":
                     return
-                piece = _content(data)
+                piece, last = _content(data)
+                whole = whole or last
                 if piece:
                     yield piece
+            if not whole:
+                raise ProviderFailed("answer", f"{self._base_url.host} ended in mid-answer")
 
     async def probe(self) -> None:
         """Ask for the list of models, else for one token."""
@@ -129,13 +134,16 @@ _MEANINGS: Final = {
 }
 
 
-def _content(data: bytes) -> str:
+def _content(data: bytes) -> tuple[str, bool]:
+    """The words of a chunk, and whether it says that it is the last of its answer."""
     try:
         choices = orjson.loads(data)["choices"]
-        piece = choices[0]["delta"].get("content") if choices else None
+        if not choices:
+            return "", False
+        piece, last = choices[0]["delta"].get("content"), choices[0].get("finish_reason")
     except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError) as odd:
         raise ProviderFailed("answer", "a piece that is not a chat completion") from odd
-    return piece if isinstance(piece, str) else ""
+    return piece if isinstance(piece, str) else "", last is not None
 
 
 async def build(settings: Mapping[str, Any]) -> OpenAiLlm:

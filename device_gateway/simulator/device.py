@@ -55,6 +55,7 @@ class Device:
         version: int = 1,
         firmware: str = "2.0.5",
         audio: bool = False,
+        hello_seconds: float = HELLO_SECONDS,
     ) -> None:
         self.ota_url = ota_url
         self.mac = mac
@@ -68,6 +69,7 @@ class Device:
         self.spoken: list[str] = []
         self.disconnects = 0
         self._audio = audio
+        self._hello_seconds = hello_seconds
         self._socket: wire.Socket | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._turn: _Turn | None = None
@@ -96,13 +98,20 @@ class Device:
         status, body = await wire.post(self.ota_url, self._identity(), self._report())
         if status != 200:
             raise wire.WireError(f"the OTA answer has status {status}")
-        answer = json.loads(body)
+        try:
+            answer = json.loads(body)
+        except ValueError:
+            raise wire.WireError("the OTA answer is not JSON") from None
         self.rules.faults += ota_faults(answer)
-        if "activation" in answer:
-            raise NotAdmitted(answer["activation"]["code"])
-        if "websocket" not in answer:
-            raise wire.WireError("neither websocket nor activation: the device would take MQTT")
-        self.nvs = dict(answer["websocket"])
+        match answer:
+            case {"activation": {"code": str(code)}}:
+                raise NotAdmitted(code)
+            case {"websocket": {"url": str(), "token": str()} as section}:
+                self.nvs = dict(section)
+            case {"websocket": _} | {"activation": _}:
+                raise wire.WireError("the OTA answer lacks websocket.url, token or activation.code")
+            case _:
+                raise wire.WireError("neither websocket nor activation: the device takes MQTT")
 
     async def activated(self) -> bool:
         """Ask `/activate` once, as a device does every 3 s while it speaks its code."""
@@ -113,7 +122,7 @@ class Device:
         """Open a conversation: connect, hello both ways, listen.
 
         Raises:
-            WireError, Disconnected, TimeoutError: as a real one would show an error.
+            WireError, Disconnected: as a real one would show an error.
         """
         if not self.nvs:
             await self.boot()
@@ -126,7 +135,10 @@ class Device:
         self.rules.faults += previous.faults if previous else ()
         self._tasks = [asyncio.create_task(self._read(self._socket))]
         self._say(self._hello())
-        await self._or_gone(self._greeted.wait(), HELLO_SECONDS)
+        try:
+            await self._or_gone(self._greeted.wait(), self._hello_seconds)
+        except TimeoutError:
+            raise wire.WireError(f"no hello within {self._hello_seconds:g} s") from None
         self.rules.state = "listening"
         self._say({"type": "listen", "state": "start", "mode": self.rules.mode})
         if self._audio:

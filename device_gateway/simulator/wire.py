@@ -31,6 +31,15 @@ _URL: Final = re.compile(
 )
 
 
+_NO_ANSWER: Final = (  # what reading a peer that does not speak HTTP ends in
+    OSError,
+    asyncio.IncompleteReadError,
+    asyncio.LimitOverrunError,
+    ValueError,
+    IndexError,
+)
+
+
 class WireError(Exception):
     """The connection is not to be had, or not this way."""
 
@@ -56,7 +65,12 @@ def read_url(url: str) -> Target:
 
 
 async def post(url: str, headers: Mapping[str, str], body: Any) -> tuple[int, bytes]:
-    """POST JSON, give status and body; one connection per request, as the firmware does."""
+    """
+    POST JSON, give status and body; one connection per request, as the firmware does.
+
+    Raises:
+        WireError: no answer in HTTP within 10 s.
+    """
     target = read_url(url)
     data = json.dumps(body).encode()
     fields = {
@@ -66,14 +80,21 @@ async def post(url: str, headers: Mapping[str, str], body: Any) -> tuple[int, by
         "Content-Length": str(len(data)),
         "Connection": "close",
     }
-    async with asyncio.timeout(HANDSHAKE_SECONDS):
-        reader, writer = await asyncio.open_connection(target.host, target.port)
-        try:
-            writer.write(_head(f"POST {target.path} HTTP/1.1", fields) + data)
-            head = await reader.readuntil(b"\r\n\r\n")
-            return int(head.split(None, 2)[1]), await reader.read()
-        finally:
-            writer.close()
+    try:
+        async with asyncio.timeout(HANDSHAKE_SECONDS):
+            return await _ask(target, _head(f"POST {target.path} HTTP/1.1", fields) + data)
+    except _NO_ANSWER as broken:
+        raise WireError(f"no answer from {url}: {type(broken).__name__}") from broken
+
+
+async def _ask(target: Target, request: bytes) -> tuple[int, bytes]:
+    reader, writer = await asyncio.open_connection(target.host, target.port)
+    try:
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        return int(head.split(None, 2)[1]), await reader.read()
+    finally:
+        writer.close()
 
 
 def _head(first: str, fields: Mapping[str, str]) -> bytes:
@@ -170,7 +191,7 @@ async def connect(url: str, headers: Mapping[str, str]) -> Socket:
             reader, writer = await asyncio.open_connection(target.host, target.port, limit=1 << 20)
             writer.write(_head(f"GET {target.path} HTTP/1.1", ordered))
             head = await reader.readuntil(b"\r\n\r\n")
-    except (TimeoutError, OSError, asyncio.IncompleteReadError) as broken:
+    except _NO_ANSWER as broken:
         raise WireError(f"no answer from {url}: {type(broken).__name__}") from broken
     if b"HTTP/1.1 101" not in head:
         writer.close()

@@ -106,3 +106,19 @@ async def test_with_an_admin_token_only_health_and_metrics_are_open(tmp_path):
         health = await http.get(f"{running.admin_url}/healthz")
 
         assert (shut.status, opened.status, health.status) == (401, 200, 200)
+
+
+async def test_a_notice_that_no_device_can_read_is_refused_and_waits_for_nobody(tmp_path):
+    json_type = {"Content-Type": "application/json"}
+    async with gateway(tmp_path, MemoryClient()) as running, aiohttp.ClientSession() as http:
+        statuses = []
+        for body in (b'{"message":"\\ud800"}', b'{"message":"m","emotion":"\\ud800"}'):
+            answer = await http.post(f"{running.admin_url}/notices", data=body, headers=json_type)
+            statuses.append(answer.status)
+        device = Device(running.ota_url, mac(1))
+        await device.wake()
+        heard = await device.say("hi")
+        await device.sleep()
+
+    assert statuses == [400, 400]
+    assert (heard, device.alerts) == ("echo: hi", [])

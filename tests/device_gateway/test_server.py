@@ -343,3 +343,40 @@ async def wait_for(holds, seconds=5.0):
     async with asyncio.timeout(seconds):
         while not holds():  # noqa: ASYNC110 (nothing to wait on from outside)
             await asyncio.sleep(0.005)
+
+
+async def test_an_answer_without_words_is_a_failed_turn_that_is_heard(tmp_path):
+    class Silent:
+        async def stream(self, messages):
+            return
+            yield ""
+
+        async def close(self):
+            pass
+
+    client = MemoryClient(llm={})
+    client.built[1] = Silent()
+    async with gateway(tmp_path, client) as running:
+        device = Device(running.ota_url, mac(1))
+        await device.wake()
+        answer = await device.say("hi")
+        await device.sleep()
+
+    assert answer == APOLOGY
+    assert client.reports == [("turn", mac(1), False)]
+
+
+async def test_words_before_the_hello_start_no_turn(tmp_path):
+    client = MemoryClient()
+    async with gateway(tmp_path, client, limits={"hello_seconds": 0.2}) as running:
+        device = Device(running.ota_url, mac(1))
+        await device.boot()
+        identity = {"Device-Id": device.mac, "Client-Id": device.client}
+        token = {"Authorization": f"Bearer {device.nvs['token']}"}
+        socket = await connect(device.nvs["url"], {**identity, **token})
+        socket.send(1, b'{"type":"listen","state":"detect","text":"hi"}')
+        frames = [opcode async for opcode, _ in socket.messages()]
+        socket.drop()
+
+    assert frames == [8]
+    assert client.reports == []

@@ -165,7 +165,11 @@ def test_a_turn_that_fails_in_the_middle_keeps_what_was_said():
 
     effects = session.handle(Failed(1))
 
-    assert said(effects) == [protocol.tts("sentence_start", "Well"), protocol.tts("stop")]
+    assert said(effects) == [
+        protocol.tts("sentence_start", "Well"),
+        protocol.tts("sentence_start", APOLOGY),
+        protocol.tts("stop"),
+    ]
     assert session.dialogue == [("hi", "Well")]
 
 
@@ -268,3 +272,27 @@ def test_the_dialogue_is_bounded_in_turns_and_size():
 
     assert bounded(many) == many[5:]
     assert bounded(huge) == [("b", "y" * 20_000)]
+
+
+@pytest.mark.parametrize(
+    "event", [Listen("start"), Listen("detect", text="hi"), Abort(), Audio(b"x"), Mcp({"id": 1})]
+)
+def test_before_its_hello_a_device_gets_no_word(event):
+    session = Session("s-1", "d")
+    fresh = session.to_json()
+
+    assert session.handle(event) == []
+    assert session.to_json() == fresh
+
+
+def test_one_huge_piece_is_cut_at_the_same_bound_as_many_small_ones():
+    session = new_session()
+    session.handle(Heard("hi"))
+
+    effects = session.handle(Delta(1, "a. " * MAX_ANSWER_CHARS))
+
+    spoken = "".join(message.get("text", "") for message in said(effects))
+    assert len(spoken) == MAX_ANSWER_CHARS
+    assert Cancel(1) in effects
+    assert effects[-1] == Send(protocol.tts("stop"))
+    assert session.state is State.LISTENING

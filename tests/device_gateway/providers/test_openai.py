@@ -127,6 +127,7 @@ async def test_an_answer_of_another_shape_is_said_to_be_one(line):
 
 async def test_lines_without_words_are_passed_over():
     lines = ': note\n\ndata: {"choices":[]}\n\ndata: {"choices":[{"delta":{"role":"a"}}]}\n\n'
+    lines += "data: [DONE]\n\n"
     async with endpoint(chat=answering(200, lines)) as url, provider(url) as llm:
         assert [piece async for piece in llm.stream(SAY_HI)] == []
 
@@ -149,3 +150,23 @@ async def test_settings_that_cannot_be_used_are_named(settings, word):
         await build_llm(settings)
 
     assert failure.value.kind == "settings"
+
+
+WORDS = 'data: {"choices":[{"delta":{"content":"One. "}}]}\n\n'
+LAST = 'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
+
+
+async def test_a_stream_that_ends_in_the_middle_is_no_whole_answer():
+    async with endpoint(chat=answering(200, WORDS)) as url, provider(url) as llm:
+        pieces = llm.stream(SAY_HI)
+        heard = await anext(pieces)
+        with pytest.raises(ProviderFailed, match="ended in mid-answer") as failure:
+            await anext(pieces)
+
+    assert (heard, failure.value.kind) == ("One. ", "answer")
+
+
+@pytest.mark.parametrize("end", [LAST, "data: [DONE]\n\n", LAST + "data: [DONE]\n\n"])
+async def test_a_finish_reason_or_done_is_the_end_of_an_answer(end):
+    async with endpoint(chat=answering(200, WORDS + end)) as url, provider(url) as llm:
+        assert [piece async for piece in llm.stream(SAY_HI)] == ["One. "]
