@@ -14,6 +14,7 @@ import secrets
 import time
 from dataclasses import replace
 from importlib import resources
+from itertools import count
 from typing import TYPE_CHECKING
 
 import orjson
@@ -30,6 +31,7 @@ from config_center.store.base import StoreDown
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from client_sdk.state import NamespaceState
     from config_center.access import Actor
     from config_center.api.route import Route
     from config_center.metrics import Metrics
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_MOST_KNOWN = 1000
 _PAGE_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -69,9 +72,13 @@ class _Door:
         self._service = service
         self._settings = settings
         self._metrics = metrics
+        self._run = secrets.token_hex(4)
+        self._requests = count(1)
+        self._known: dict[str, Actor] = {}
+        self._known_by: NamespaceState | None = None
 
     def handler(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        count = self._metrics.counter_of(route)
+        told = self._metrics.counter_of(route)
 
         async def handle(request: web.Request) -> web.StreamResponse:
             began = time.perf_counter()
@@ -84,23 +91,34 @@ class _Door:
                 status = problem.status
                 raise
             finally:
-                count(status, time.perf_counter() - began)
+                told(status, time.perf_counter() - began)
 
         return handle
 
     async def _answer(self, route: Route, request: web.Request) -> web.StreamResponse:
-        caller = None if route.permission == "public" else self._caller(route, request)
-        call = Call(request, route, self._service, self._settings, caller)
+        call = Call(request, route, self._service, self._settings, None)
+        if route.permission != "public":
+            call.caller = self._caller(call)
         check_query(call)
         return await route.handler(call)
 
-    def _caller(self, route: Route, request: web.Request) -> Actor:
-        system = self._service.registry.system.state
-        actor = authenticate(system, request.headers.get("Authorization"))
-        actor = replace(actor, request_id=secrets.token_hex(8))
-        call = Call(request, route, self._service, self._settings, actor)
+    def _caller(self, call: Call) -> Actor:
+        request = call.request
+        actor = self._actor(request.headers.get("Authorization"))
         check_names(call)
-        authorize(actor, route.permission, request.match_info.get("ns"))
+        authorize(actor, call.route.permission, request.match_info.get("ns"))
+        return replace(actor, request_id=f"{self._run}-{next(self._requests):x}")
+
+    def _actor(self, header: str | None) -> Actor:
+        """Who asks. Known ones are remembered as long as the tokens are the very same state."""
+        system = self._service.registry.system.state
+        if system is not self._known_by:
+            self._known_by, self._known = system, {}
+        actor = self._known.get(header or "")
+        if actor is None:
+            actor = authenticate(system, header)
+            if len(self._known) < _MOST_KNOWN:
+                self._known[header or ""] = actor
         return actor
 
     async def metrics(self, request: web.Request) -> web.Response:
