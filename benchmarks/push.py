@@ -106,9 +106,12 @@ async def _http(home: Path, rounds: int, each: int) -> AsyncIterator[Line]:
             return
         import aetcd  # type: ignore[import-untyped]  # it has no py.typed
 
-        url, token = await stack.enter_async_context(center_process(home / "http"))
+        store = await stack.enter_async_context(redis_server(home / "http-redis"))
+        process = center_process(home / "http", "--redis", store)
+        url, token = await stack.enter_async_context(process)
+        trust = str(home / "http" / "data" / "trust.json")
         sdk = await stack.enter_async_context(
-            listener("sdk", url, "", str(home / "http-state"), token)
+            listener("sdk", store, trust, str(home / "http-state"), "")
         )
         watch = await stack.enter_async_context(listener("etcd", str(port)))
         session = await stack.enter_async_context(
