@@ -19,21 +19,23 @@ import os
 import signal
 import sys
 
+NO_LOCK = "-"  # in place of LOCK_FD: a program that owns nothing
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def main(argv: list[str]) -> None:
     """Tie this process to its parent and replace it by the command."""
-    parent, lock_fd, command = int(argv[0]), int(argv[1]), argv[2:]
+    parent, lock, command = int(argv[0]), argv[1], argv[2:]
     os.umask(0o077)
-    os.ftruncate(lock_fd, 0)
-    os.pwrite(lock_fd, b"%d\n" % os.getpid(), 0)
+    if lock != NO_LOCK:
+        os.ftruncate(int(lock), 0)
+        os.pwrite(int(lock), b"%d\n" % os.getpid(), 0)
     if sys.platform == "linux":
         import ctypes
 
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:
-        raise SystemExit("the owner of this store is gone")
+        raise SystemExit("the owner of this program is gone")
     os.execv(command[0], command)
 
 

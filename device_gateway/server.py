@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 import json
 import logging
 import time
@@ -41,6 +42,7 @@ HEARTBEAT_SECONDS: Final = 30.0
 MAX_OTA_BYTES: Final = 64 * 1024
 _WEBSOCKET: Final = "/xiaozhi/v1/"
 _OTA: Final = "/xiaozhi/ota/"
+_BURST: Final = 32  # messages of one device before the others get their turn
 
 
 class Gateway:
@@ -303,8 +305,14 @@ class Gateway:
             await earlier.link.close("replaced")
 
     async def _read(self, ws: web.WebSocketResponse, talk: Conversation, live: Live) -> None:
-        while await _next(ws, talk):
+        for number in itertools.count():
+            if not await _next(ws, talk):
+                return
             live.heard = self.clock()
+            if number % _BURST == 0:
+                await asyncio.sleep(
+                    0
+                )  # what lies in the buffer is read without a pause: let others
 
     async def _leave(self, live: Live, talk: Conversation) -> None:
         self.hub.leave(live)

@@ -1,12 +1,15 @@
 """server.py over real sockets: the strict device on one side, the stub LLM on the other."""
 
 import asyncio
+import itertools
+from types import SimpleNamespace
 
 import aiohttp
 import pytest
+from aiohttp import WSMsgType
 
 from device_gateway.errors import PortInUse
-from device_gateway.server import serve
+from device_gateway.server import _BURST, serve
 from device_gateway.session import APOLOGY
 from device_gateway.simulator import Device, Disconnected, NotAdmitted, mac, simulate
 from device_gateway.simulator.wire import WireError, connect
@@ -380,3 +383,28 @@ async def test_words_before_the_hello_start_no_turn(tmp_path):
 
     assert frames == [8]
     assert client.reports == []
+
+
+async def test_a_device_that_floods_leaves_the_others_their_turn(tmp_path):
+    """What lies in a socket's buffer is read without a pause; the loop must be shared anyway."""
+    async with gateway(tmp_path, MemoryClient()) as running:
+        reads, turns = [0], []
+
+        async def watch():
+            while reads[0] < 10 * _BURST:
+                turns.append(reads[0])
+                await asyncio.sleep(0)
+
+        class Full:
+            """A socket whose buffer never empties."""
+
+            async def receive(self):
+                reads[0] += 1
+                ended = reads[0] > 10 * _BURST
+                return SimpleNamespace(type=WSMsgType.CLOSE if ended else WSMsgType.TEXT, data="x")
+
+        talk, live = SimpleNamespace(receive=lambda data: None), SimpleNamespace(heard=0.0)
+        await asyncio.gather(running._read(Full(), talk, live), watch())
+
+    gaps = [after - before for before, after in itertools.pairwise(turns)]
+    assert max(gaps) <= _BURST
