@@ -10,7 +10,6 @@ help:
 	@echo 'make run       everything on this machine: center, gateway, simulated devices (CENTER= GATEWAY= host:port)'
 	@echo 'make test      lint, the whole suite with coverage, the SDK on Python 3.10'
 	@echo 'make bench     how fast, beside the limit and beside etcd on this machine (BENCH="push --json": a part, for a program)'
-	@echo 'make bench     how fast it is, beside limits and peers (BENCH="push read" for a part)'
 	@echo 'make install   .venv with the locked packages for running, testing and checking'
 	@echo 'make lint      format, style, types, import contracts'
 	@echo 'make clean     removes what was built and installed; never data/'
@@ -29,9 +28,6 @@ test: install
 	@tools/sdk_on_310.sh
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term
 	@$(BIN)/python tools/pure_coverage.py
-
-bench: install
-	@$(BIN)/python -m benchmarks $(BENCH)
 
 bench: install
 	@$(BIN)/python -m benchmarks $(BENCH)

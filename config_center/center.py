@@ -34,6 +34,8 @@ from config_center.store import open_store
 from config_center.store.base import Retention, StoreDown
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from config_center.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -67,8 +69,7 @@ class Center:
 
     async def _open(self) -> None:
         data = self.settings.data
-        await asyncio.to_thread(data.mkdir, parents=True, exist_ok=True, mode=0o700)
-        lock = await asyncio.to_thread(OwnerLock.acquire, data / "owner.lock", "center")
+        lock = await asyncio.to_thread(_claim, data)
         self._stack.callback(lock.release)
         keys = await asyncio.to_thread(load_or_create, data, secrets.token_bytes)
         self.store_url = await self._store()
@@ -129,7 +130,11 @@ class Center:
     async def _listen(self) -> str:
         app = make_app(self.service, self.settings, Metrics())
         runner = web.AppRunner(
-            app, access_log=None, logger=HTTP_LOG, shutdown_timeout=_CLOSE_WITHIN
+            app,
+            access_log=None,
+            logger=HTTP_LOG,
+            shutdown_timeout=_CLOSE_WITHIN,
+            auto_decompress=False,  # no body of ours is compressed, and none unfolds in memory
         )
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
@@ -152,6 +157,18 @@ class Center:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(self.settings.tls_cert, self.settings.tls_key)
         return context
+
+
+def _claim(data: Path) -> OwnerLock:
+    """The data directory, made when it is not there. Raises SettingInvalid or StateInUse."""
+    try:
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return OwnerLock.acquire(data / "owner.lock", f"the data directory {data}")
+    except OSError as error:
+        raise SettingInvalid(
+            f"the data directory {data} cannot be used ({error.strerror}); make it writable, or "
+            "give another one with --data"
+        ) from error
 
 
 def _retention(settings: Settings) -> Retention:

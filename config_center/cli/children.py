@@ -97,9 +97,7 @@ class Child:
             env=self._environment,
             start_new_session=True,  # Ctrl-C reaches `up` alone, which ends them in order
         )
-        self._reader = asyncio.create_task(
-            self._read(self._process), name=f"output of {self.name}"
-        )
+        self._reader = asyncio.create_task(self._read(self._process), name=f"output of {self.name}")
 
     async def _keep(self, arguments: tuple[str, ...]) -> None:
         loop = asyncio.get_running_loop()

@@ -25,7 +25,7 @@ def require_free(listen: Listen, variable: str) -> None:
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise SettingInvalid(f"cannot listen on {listen}: {error.strerror}") from error
-            other = Listen(listen.host, listen.port + 10)
+            other = Listen(listen.host, listen.port + 10 if listen.port <= 65_525 else 0)
             raise SettingInvalid(
                 f"port {listen.port} is in use{_owner(listen.port)}: make run {variable}={other}"
             ) from error
@@ -35,9 +35,16 @@ def _owner(port: int) -> str:
     inodes = _inodes(port)
     for process in Path("/proc").iterdir() if inodes else ():
         if process.name.isdigit() and _has_socket(process, inodes):
-            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
-            return f" by pid {process.name} ({command[:80]})"
+            return f" by pid {process.name}{_command(process)}"
     return ""
+
+
+def _command(process: Path) -> str:
+    try:
+        raw = (process / "cmdline").read_bytes()
+    except OSError:  # it ended meanwhile
+        return ""
+    return f" ({raw.replace(bytes(1), b' ').decode('utf-8', 'replace').strip()[:80]})"
 
 
 def _inodes(port: int) -> set[str]:

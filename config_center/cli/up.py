@@ -3,22 +3,25 @@
 
 The center runs in this process on its private store; a device gateway, a stub of an LLM's endpoint
 and a few simulated devices run in processes of their own, as they would elsewhere. Samples are
-published only into an empty namespace. Ctrl-C ends all in the reverse order; ``rm -r data`` undoes
-it.
+published only into an empty namespace. Ctrl-C ends all in the reverse order, at any moment of the
+start too; a second one ends at once. ``rm -r data`` undoes it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
+import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
-from client_sdk.errors import ConfigError
+from client_sdk.errors import ConfigError, SettingInvalid
 from client_sdk.private_files import read_private, write_private
 from client_sdk.records import Beat
 from config_center.access import Actor
@@ -31,6 +34,7 @@ from config_center.settings import Listen, environment_without_ours, parse_liste
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from client_sdk.records import Record
     from config_center.center import Center
     from config_center.service import Service
 
@@ -40,22 +44,32 @@ _DEVICES = 20
 _START_WITHIN = 30.0
 _ACTOR = Actor("up", "admin")
 _KINDS = ("llm", "prompt", "greeting", "gateway")
+_ANY = "127.0.0.1:0"
+_OPERATORS = "127.0.0.1:8001"
 
 
 def up(
-    center: Annotated[str, typer.Option(help="HOST:PORT of the center.")] = "127.0.0.1:8848",
-    gateway: Annotated[str, typer.Option(help="HOST:PORT for devices.")] = "127.0.0.1:8000",
+    center: Annotated[
+        str, typer.Option(help="HOST:PORT of the center; 0 takes any port.")
+    ] = "127.0.0.1:8848",
+    gateway: Annotated[
+        str, typer.Option(help="HOST:PORT for devices; 0 takes any port.")
+    ] = "127.0.0.1:8000",
     data: Annotated[Path, typer.Option(help="Everything that is kept.")] = Path("data"),
     devices: Annotated[int, typer.Option(min=0, max=500, help="Simulated devices.")] = _DEVICES,
 ) -> None:
     """Run center, gateway and simulated devices on this machine."""
-    settings = load({"listen": center, "data": data}).settings
+    settings = load({"listen": _ANY if center == "0" else center, "data": data}).settings
     try:
-        listen = parse_listen(gateway)
+        listen = parse_listen(_ANY if gateway == "0" else gateway)
+    except ValueError as error:
+        fail(f"--gateway: {error}")
+    try:
         require_free(settings.listen, "CENTER")
         require_free(listen, "GATEWAY")
-    except (ConfigError, ValueError) as error:
-        fail(error)
+    except SettingInvalid as error:
+        print(error, file=sys.stderr)  # the line as it was promised, ready to be pasted from
+        raise typer.Exit(1) from error
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     try:
         asyncio.run(Fleet(settings, listen, devices).run())
@@ -71,36 +85,54 @@ class Fleet:
         self._gateway = gateway
         self._devices = devices
         self._data: Path = settings.data
+        self._children: list[Child] = []
 
     async def run(self) -> None:
         """Until SIGINT or SIGTERM."""
+        async with AsyncExitStack() as stack:
+            work = asyncio.create_task(self._work(stack), name="up")
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, self._interrupted, work)
+                stack.callback(loop.remove_signal_handler, number)
+            await asyncio.wait([work])
+            if not work.cancelled():
+                work.result()
+            typer.echo("ending ...")
+
+    def _interrupted(self, work: asyncio.Task[None]) -> None:
+        if not work.done() and not work.cancelling():
+            work.cancel()
+            return
+        for child in self._children:
+            child.kill()
+        os._exit(130)  # what was acknowledged is on the disk; the store ends with its owner
+
+    async def _work(self, stack: AsyncExitStack) -> None:
         from config_center.center import Center
 
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
-        async with AsyncExitStack() as stack:
-            center = await stack.enter_async_context(Center(self._settings))
-            llm = await self._start_llm(stack)
-            if not center.service.keys(_NS, "", 1, None)["items"]:
-                await publish_samples(center.service, llm)
-            ota = await self._start_gateway(stack, center)
-            if self._devices:
-                await self._start_devices(stack, ota)
-            self._say(center, ota)
-            await self._events(center, stop)
-            typer.echo("ending ...")
+        center = await stack.enter_async_context(Center(self._settings))
+        llm = await self._start_llm(stack)
+        if not center.service.keys(_NS, "", 1, None)["items"]:
+            await publish_samples(center.service, llm)
+        ota = await self._start_gateway(stack, center)
+        if self._devices:
+            await self._start_devices(stack, ota)
+        self._say(center, ota)
+        await self._events(center)
 
     async def _start_llm(self, stack: AsyncExitStack) -> str:
         kept = self._data / "stub-llm.address"
-        address = kept.read_text("utf-8").strip() if kept.is_file() else "127.0.0.1:0"
-        child = await self._child(stack, "stub-llm")
-        await child.start(
-            "device_gateway", "stub-llm", "--listen", address, environment=self._environment({})
-        )
+        before = kept.read_text("utf-8").strip() if kept.is_file() else _ANY
+        child = self._child(stack, "stub-llm")
+        command = ("device_gateway", "stub-llm", "--listen")
+        await child.start(*command, _still_free(before), environment=self._environment({}))
         url = await child.line("http", _START_WITHIN)
-        kept.write_text(url.removeprefix("http://").partition("/")[0] + "\n", "utf-8")
+        address = urlsplit(url).netloc
+        if before not in (address, _ANY):
+            typer.echo(f"{before} is taken: the stub LLM is at {url} now; the key llm says where")
+        kept.write_text(address + "\n", "utf-8")
+        child.keep(*command, address)
         return url
 
     async def _start_gateway(self, stack: AsyncExitStack, center: Center) -> str:
@@ -108,7 +140,7 @@ class Fleet:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         token = home / "token"
         await instance_token(center.service, _GATEWAY, token)
-        child = await self._child(stack, _GATEWAY)
+        child = self._child(stack, _GATEWAY)
         environment = self._environment(
             {
                 "CONFIG_CENTER_TOKEN_FILE": str(token),
@@ -117,30 +149,27 @@ class Fleet:
                 "DEVICE_GATEWAY_DATA": str(home),
             }
         )
-        await child.start(
-            "device_gateway",
-            "run",
-            *("--center", center.url, "--namespace", _NS, "--instance", _GATEWAY),
-            *("--listen", str(self._gateway), "--admin-listen", "127.0.0.1:0"),
-            environment=environment,
+        command = (
+            *("device_gateway", "run", "--center", center.url, "--namespace", _NS),
+            *("--instance", _GATEWAY, "--admin-listen", _still_free(_OPERATORS), "--listen"),
         )
+        await child.start(*command, str(self._gateway), environment=environment)
         line = await child.line("devices", _START_WITHIN)
-        return line.removeprefix("devices").strip()
+        ota = line.removeprefix("devices").strip()
+        child.keep(*command, str(Listen(self._gateway.host, urlsplit(ota).port or 0)))
+        return ota
 
     async def _start_devices(self, stack: AsyncExitStack, ota: str) -> None:
-        child = await self._child(stack, "devices")
-        await child.start(
-            "device_gateway",
-            "simulate",
-            ota,
-            *("--devices", str(self._devices), "--seconds", "1000000"),
-            environment=self._environment({}),
-        )
+        child = self._child(stack, "devices")
+        command = ("device_gateway", "simulate", ota, "--devices", str(self._devices))
+        await child.start(*command, "--seconds", "1000000", environment=self._environment({}))
+        child.keep(*command, "--seconds", "1000000")
 
-    async def _child(self, stack: AsyncExitStack, name: str) -> Child:
+    def _child(self, stack: AsyncExitStack, name: str) -> Child:
         logs = self._data / "logs"
         logs.mkdir(exist_ok=True)
         child = Child(name, logs / f"{name}.log", typer.echo)
+        self._children.append(child)
         stack.push_async_callback(child.stop)
         return child
 
@@ -156,23 +185,33 @@ class Fleet:
         typer.echo(f"try      {program} put prompt --text 'You are a pirate.' --percent 10")
         typer.echo(f"         {program} rollout promote prompt      {program} rollback prompt")
 
-    async def _events(self, center: Center, stop: asyncio.Event) -> None:
-        watcher = center.registry.get(_NS).watch()
-        stopping = asyncio.create_task(stop.wait())
-        with watcher:
-            while not stop.is_set():
-                following = asyncio.ensure_future(anext(watcher))
-                done, _ = await asyncio.wait(
-                    (following, stopping), return_when=asyncio.FIRST_COMPLETED
-                )
-                if following not in done:
-                    following.cancel()
-                    break
-                message = following.result()
-                if not isinstance(message, Beat):
-                    keys = ", ".join(f"{op.key} ({op.op})" for op in message.header.ops)
-                    typer.echo(f"{message.position}  {message.header.author}  {keys}")
-        stopping.cancel()
+    async def _events(self, center: Center) -> None:
+        from config_center.problems import Problem
+
+        try:
+            while True:
+                with center.registry.get(_NS).watch() as watcher:
+                    async for message in watcher:
+                        _say_event(message)
+                typer.echo(f"events left out here: {watcher.reason}")
+        except Problem as gone:
+            typer.echo(f"no more events: {gone.detail}")
+        await asyncio.get_running_loop().create_future()
+
+
+def _say_event(message: Record | Beat) -> None:
+    if not isinstance(message, Beat):
+        keys = ", ".join(f"{op.key} ({op.op})" for op in message.header.ops)
+        typer.echo(f"{message.position}  {message.header.author}  {keys}")
+
+
+def _still_free(address: str) -> str:
+    """The address, or any port when somebody has that one."""
+    try:
+        require_free(parse_listen(address), "")
+    except (SettingInvalid, ValueError):
+        return _ANY
+    return address
 
 
 async def publish_samples(service: Service, llm: str) -> None:

@@ -58,7 +58,9 @@ async def adopt(ledger: Ledger) -> None:
             await ledger.journal.mark([record.c for record in records], "committed")
             await ledger.journal.replayed([record.c for record in lost])
             ledger.believe(state, records[-1], records)
-            log.warning(
+            log.log(
+                # An embedded store has a new history at every start: nobody has to act on that.
+                logging.WARNING if lost else logging.INFO,
                 "namespace %s: the store has a new history; epoch %d begins at %s, %d changes "
                 "that it had lost are back",
                 ledger.ns,
