@@ -178,7 +178,7 @@ class Following:
     def _require(self, something: Any, failure: str) -> None:
         if not something:
             raise Unavailable(
-                f"the center cannot be reached ({failure}), there is no snapshot in "
+                f"nothing came from the center ({failure}), there is no snapshot in "
                 f"{self._plan.state} and there are no defaults"
             )
 

@@ -52,12 +52,12 @@ class Llm:
 @pytest.mark.parametrize("readme", READMES)
 async def test_the_sdk_in_ten_lines_runs(readme: str, tmp_path: Path) -> None:
     async with center_process(tmp_path / "data") as center:
-        await ask(center, "PUT", "/v1/namespaces/prod", {})
-        base = "/v1/namespaces/prod/keys"
+        base = "/v1/namespaces/default/keys"
         await ask(center, "PUT", base + "/llm", {"value": {"type": "echo"}})
         await ask(center, "PUT", base + "/prompt", {"value": "Be brief."})
         (code,) = blocks(readme, "python")
         code = code.replace("http://127.0.0.1:8848", center.url).replace("cc_...", center.token)
+        code = code.replace("data/secrets.key", str(center.data / "secrets.key"))
         code = code.replace('instance="gw-7"', f'instance="gw-7", state={str(tmp_path / "s")!r}')
         names: dict[str, Any] = {"build_llm": lambda settings, previous: Llm(), "probe_llm": bool}
 

@@ -58,6 +58,10 @@ async def watch(call: Call) -> web.StreamResponse:
         for record in backlog:
             await _send(response, render(record))
             position = record.position
+        if (
+            ledger.newest_beat is not None
+        ):  # so nobody has to wait for the next to know how old he is
+            await _send(response, render(ledger.newest_beat))
         with contextlib.suppress(ConnectionResetError, TimeoutError):  # it left, or reads no more
             async for message in watcher:
                 if isinstance(message, Record):
