@@ -68,7 +68,7 @@ def authenticate(system: NamespaceState, header: str | None, request_id: str = "
     """The actor behind an ``Authorization`` header. Raises Problem 401."""
     scheme, _, token = (header or "").partition(" ")
     token = token.strip()
-    if scheme.lower() != "bearer" or not token:
+    if scheme.lower() != "bearer" or not token or not token.isascii():
         raise _unauthorized("send the header `Authorization: Bearer TOKEN`")
     entry = system.entries.get(token_key(token))
     if entry is None or entry.content is None:

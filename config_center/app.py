@@ -23,7 +23,7 @@ from aiohttp import web
 from client_sdk.errors import ConfigError
 from config_center.access import authenticate, authorize
 from config_center.api import ROUTES
-from config_center.api.context import Call, check_names, check_query
+from config_center.api.context import Call, await_position, check_names, check_query
 from config_center.openapi import document
 from config_center.problems import Problem, not_found
 from config_center.store.base import StoreDown
@@ -99,7 +99,9 @@ class _Door:
         call = Call(request, route, self._service, self._settings, None)
         if route.permission != "public":
             call.caller = self._caller(call)
-        check_query(call)
+        if request.query_string:
+            check_query(call)
+            await await_position(call)
         return await route.handler(call)
 
     def _caller(self, call: Call) -> Actor:

@@ -19,10 +19,10 @@ from client_sdk.bodies import decode_body
 from client_sdk.records import change_id
 from config_center import reading
 from config_center.ledger.words import Draft, Planned
-from config_center.problems import Problem
+from config_center.problems import Problem, not_found
 from config_center.publishing import Change, Operation, check_comment, text_dropped, unchanged
 from config_center.rollouts.book import timestamp
-from config_center.rollouts.plan import Terms
+from config_center.rollouts.plan import Terms, plan_move
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from client_sdk.state import NamespaceState
     from config_center.access import Actor
     from config_center.ledger.words import Committed
+    from config_center.rollouts.plan import Move
     from config_center.space import Space
 
 _CANCEL = "cancel"
@@ -107,6 +108,25 @@ class Changes:
             minted=wish.idempotency_key is None,
         )
         return await space.ledger.submit(draft)
+
+    async def move(self, space: Space, which: str, move: Move, wish: Wish) -> Answer:
+        """Move the rollout of this id, or on this key. Raises Problem 404, 409."""
+        book = space.past.book
+        story = book.find(which)
+        ident = which if story is None else story.rollout.id  # the one that was looked at
+
+        def plan(state: NamespaceState) -> Planned:
+            if story is not None and not story.running:
+                raise Problem(
+                    "rollout-ended", f"the rollout was {story.state} already", rollout=ident
+                )
+            return Planned(plan_move(state, ident, move))
+
+        done = await self.submit(space, plan, wish)
+        moved = book.moved_at(str(done.position)) if done.replayed else book.find(ident)
+        if moved is None:
+            raise not_found(f"the rollout {ident} was ended and forgotten; see the key's versions")
+        return Answer(space.story_words(moved), f'"{done.position}"')
 
     async def state(self, space: Space, which: str, actor: Actor) -> dict[str, Any]:
         """What became of a change, by its id or the caller's Idempotency-Key."""

@@ -63,7 +63,9 @@ def plan_binding(
     return Planned((binding_op(state, key, body),), result=told)
 
 
-def binding_words(done: Committed, key: str, body: dict[str, Any]) -> dict[str, Any]:
+def binding_words(
+    done: Committed, key: str, body: dict[str, Any], warnings: list[str]
+) -> dict[str, Any]:
     """What binding a key answers."""
     return {
         "key": key,
@@ -71,7 +73,7 @@ def binding_words(done: Committed, key: str, body: dict[str, Any]) -> dict[str, 
         "change": done.header.id,
         "epoch": done.header.e,
         "revision": done.header.v,
-        "warnings": done.result,
+        "warnings": warnings,
     }
 
 

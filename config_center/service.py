@@ -22,10 +22,10 @@ from config_center.namespaces import (
     plan_binding,
     template_bindings,
 )
-from config_center.problems import Problem, not_found
+from config_center.problems import not_found
 from config_center.publishing import Condition, Operation, Put, check_key
 from config_center.reports import Reports
-from config_center.rollouts.plan import Move, plan_move
+from config_center.rollouts.plan import Move
 from config_center.schemas import binding_of, compile_binding, kinds_json
 from config_center.space import Space
 from config_center.tokens import Tokens
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from client_sdk.sealing import Kek
     from client_sdk.signing import TrustList
+    from client_sdk.state import NamespaceState
     from config_center.access import Actor
     from config_center.ledger.ledger import Ledger
     from config_center.ledger.registry import Registry
@@ -234,17 +235,27 @@ class Service:
         """What differs between two versions; secrets are masked."""
         return await self._history(ns).diff(key, from_, to, form)
 
-    async def set_schema(self, ns: str, key: str, body: dict[str, Any], actor: Actor) -> Answer:
+    async def set_schema(
+        self,
+        ns: str,
+        key: str,
+        body: dict[str, Any],
+        actor: Actor,
+        idempotency_key: str | None = None,
+    ) -> Answer:
         """Bind a key to a kind or to a JSON Schema."""
         check_key(key)
         binding = compile_binding(body)
         space = self._space(ns)
 
-        wish = Wish(actor, "schema", {"key": key, "schema": body})
-        done = await self._changes.submit(
-            space, lambda state: plan_binding(state, key, body, binding), wish
-        )
-        return Answer(binding_words(done, key, body), f'"{done.position}"')
+        def plan(state: NamespaceState) -> Planned:
+            return plan_binding(state, key, body, binding)
+
+        asked = {"key": key, "schema": body}
+        wish = Wish(actor, "schema", asked, idempotency_key=idempotency_key)
+        done = await self._changes.submit(space, plan, wish)
+        warnings = plan(space.ledger.state).result if done.replayed else done.result
+        return Answer(binding_words(done, key, body, warnings), f'"{done.position}"')
 
     def get_schema(self, ns: str, key: str) -> dict[str, Any]:
         """What a key is bound to. Raises Problem 404 when to nothing."""
@@ -272,35 +283,24 @@ class Service:
             raise not_found(f"there is no rollout {which[:128]!r}; GET .../rollouts lists them")
         return space.story_words(story)
 
-    async def start_rollout(self, ns: str, body: dict[str, Any], actor: Actor) -> Answer:
-        """A change with a rollout: ``operations``, ``rollout``, ``comment``."""
-        return await self.change(
-            ns,
-            body["operations"],
-            body.get("comment", ""),
-            body.get("rollout", {}),
-            body.get("idempotency_key"),
-            bool(body.get("supersede")),
-            actor,
-        )
-
     async def move_rollout(
-        self, ns: str, which: str, verb: str, body: dict[str, Any], actor: Actor
+        self,
+        ns: str,
+        which: str,
+        verb: str,
+        body: dict[str, Any],
+        actor: Actor,
+        idempotency_key: str | None = None,
     ) -> Answer:
-        """Step, pause, resume, promote or abort. Raises Problem 404, 409."""
-        space = self._space(ns)
-        story = space.past.book.find(which)
-        if story is not None and not story.running:
-            raise Problem(
-                "rollout-ended", f"the rollout was {story.state} already", rollout=story.rollout.id
-            )
-        ident = which if story is None else story.rollout.id  # the one that was looked at
+        """
+        Step, pause, resume, promote or abort. Raises Problem 404, 409.
+
+        A retry under the same key moves nothing: it answers the rollout that was moved, as it is.
+        """
+        asked = {"rollout": which, **body}
+        wish = Wish(actor, verb, asked, body.get("comment", ""), idempotency_key)
         move = Move(verb, body.get("percent"), bool(body.get("force")))
-        wish = Wish(actor, verb, {"rollout": which, **body}, body.get("comment", ""))
-        done = await self._changes.submit(
-            space, lambda state: Planned(plan_move(state, ident, move)), wish
-        )
-        return Answer(self.rollout(ns, ident), f'"{done.position}"')
+        return await self._changes.move(self._space(ns), which, move, wish)
 
     def namespaces(self, actor: Actor) -> dict[str, Any]:
         """The namespaces this actor can see."""

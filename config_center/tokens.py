@@ -96,8 +96,11 @@ def _checked(asked: dict[str, Any]) -> dict[str, Any]:
             field="instance",
         )
     namespaces = asked.get("namespaces", [])
-    if not all(isinstance(ns, str) and NAMESPACE.match(ns) for ns in namespaces):
-        raise invalid("namespaces is a list of names", field="namespaces")
+    if not all(NAMESPACE.match(ns) and not ns.startswith("_") for ns in namespaces):
+        raise invalid(
+            "namespaces is a list of names; those with a leading _ are the center's own",
+            field="namespaces",
+        )
     about = {"name": asked["name"], "role": role, "namespaces": list(namespaces)}
     return about if instance is None else {**about, "instance": instance}
 

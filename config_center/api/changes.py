@@ -9,10 +9,9 @@ from pydantic import Field
 
 from config_center.api.context import Body, Call, answer
 from config_center.api.keys import RolloutBody
-from config_center.api.route import IDEMPOTENCY, PAGE, SUPERSEDE, Route
+from config_center.api.route import AT_LEAST, IDEMPOTENCY, PAGE, SUPERSEDE, Route
 
 _NS = "/v1/namespaces/{ns}"
-_VERBS = ("step", "pause", "resume", "promote", "abort")
 
 
 class ChangeBody(Body):
@@ -23,12 +22,23 @@ class ChangeBody(Body):
     rollout: RolloutBody | None = None
 
 
+class StartBody(ChangeBody):
+    """A change that goes to a share first; one for everybody is a change."""
+
+    rollout: RolloutBody
+
+
 class MoveBody(Body):
-    """For ``step``: the new percent (none: the next of the steps); smaller needs ``force``."""
+    """How far is said with ``step``; every other move is of the whole rollout."""
+
+    comment: str = Field("", max_length=1000)
+
+
+class StepBody(MoveBody):
+    """The new percent (none: the next of the steps); smaller needs ``force``."""
 
     percent: float | None = Field(None, ge=0, le=100)
     force: bool = False
-    comment: str = Field("", max_length=1000)
 
 
 async def publish_change(call: Call) -> web.Response:
@@ -39,7 +49,7 @@ async def publish_change(call: Call) -> web.Response:
 
 async def start_rollout(call: Call) -> web.Response:
     """The same, for whoever thinks in rollouts."""
-    return await _change(call, await call.body(ChangeBody))
+    return await _change(call, await call.body(StartBody))
 
 
 async def get_change(call: Call) -> web.Response:
@@ -65,10 +75,21 @@ async def get_rollout(call: Call) -> web.Response:
 
 async def move_rollout(call: Call) -> web.Response:
     """Step, pause, resume, promote or abort."""
-    body = (await call.body(MoveBody)).model_dump(exclude_none=True)
-    verb = call.request.path.rpartition("/")[2]
-    done = await call.service.move_rollout(call.ns, call.path("id"), verb, body, call.actor)
+    verb = call.route.path.rpartition("/")[2]
+    body = (await call.body(_MOVES[verb])).model_dump(exclude_none=True)
+    done = await call.service.move_rollout(
+        call.ns, call.path("id"), verb, body, call.actor, call.idempotency_key()
+    )
     return answer(done.body, etag=done.etag)
+
+
+_MOVES: dict[str, type[MoveBody]] = {
+    "step": StepBody,
+    "pause": MoveBody,
+    "resume": MoveBody,
+    "promote": MoveBody,
+    "abort": MoveBody,
+}
 
 
 async def _change(call: Call, body: ChangeBody) -> web.Response:
@@ -89,10 +110,12 @@ ROUTES = (
           (IDEMPOTENCY, SUPERSEDE)),
     Route("GET", _NS + "/changes/{id}", "read", "What became of a change", get_change),
     Route("DELETE", _NS + "/changes/{id}", "write", "Cancel a change for good", cancel_change),
-    Route("GET", _NS + "/rollouts", "read", "List rollouts", list_rollouts, parameters=PAGE),
-    Route("POST", _NS + "/rollouts", "write", "Start a rollout", start_rollout, ChangeBody,
+    Route("GET", _NS + "/rollouts", "read", "List rollouts", list_rollouts,
+          parameters=(*PAGE, AT_LEAST)),
+    Route("POST", _NS + "/rollouts", "write", "Start a rollout", start_rollout, StartBody,
           (IDEMPOTENCY, SUPERSEDE)),
-    Route("GET", _NS + "/rollouts/{id}", "read", "One rollout", get_rollout),
+    Route("GET", _NS + "/rollouts/{id}", "read", "One rollout", get_rollout,
+          parameters=(AT_LEAST,)),
     *(Route("POST", _NS + "/rollouts/{id}/" + verb, "write", f"{verb.capitalize()} a rollout",
-            move_rollout, MoveBody) for verb in _VERBS),
+            move_rollout, body, (IDEMPOTENCY,)) for verb, body in _MOVES.items()),
 )  # fmt: skip

@@ -7,6 +7,7 @@ Unknown query parameters and body fields are refused with the nearest known name
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,7 +16,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from client_sdk.errors import InvalidValue
-from client_sdk.records import NAMESPACE
+from client_sdk.records import NAMESPACE, Position
 from client_sdk.suggestions import did_you_mean
 from client_sdk.values import parse_json
 from config_center.problems import Problem, invalid
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=BaseModel)
 
 _MAX_TEXT = 200
+_AT_LEAST_WITHIN = 1.0  # seconds
+_JSON_TYPES = ("application/json", "application/octet-stream")  # the latter: none was named
 
 
 class Body(BaseModel):
@@ -66,6 +69,15 @@ class Call:
     def query(self, name: str) -> str | None:
         """A query parameter."""
         return self.request.query.get(name)
+
+    def header(self, name: str) -> str | None:
+        """A request header. Raises Problem 400 for one that is sent twice, or is not a text."""
+        found = self.request.headers.getall(name, ())
+        if not found:
+            return None
+        if len(found) > 1 or not found[0].isprintable():
+            raise invalid(f"send {name} once, as printable UTF-8", header=name)
+        return found[0]
 
     def flag(self, name: str) -> bool:
         """A yes-or-no query parameter. Raises Problem 400."""
@@ -110,13 +122,15 @@ class Call:
 
     def idempotency_key(self) -> str | None:
         """The header. Raises Problem 400."""
-        key = self.request.headers.get("Idempotency-Key")
-        if key is not None and not (0 < len(key) <= _MAX_TEXT and key.isprintable()):
+        key = self.header("Idempotency-Key")
+        if key is not None and not 0 < len(key) <= _MAX_TEXT:
             raise invalid("an Idempotency-Key has 1 to 200 printable characters")
         return key
 
     async def raw(self) -> bytes:
-        """The body's bytes, bounded. Raises Problem 413."""
+        """The body's bytes, bounded. Raises Problem 413, 415."""
+        if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise Problem("unsupported-media-type", "send the body as it is, not compressed")
         try:
             return await self.request.read()
         except web.HTTPRequestEntityTooLarge:
@@ -126,10 +140,12 @@ class Call:
             ) from None
 
     async def json(self) -> Any:
-        """The body as strict JSON; an empty body is an empty object. Raises Problem 400."""
+        """The body as strict JSON; an empty body is an empty object. Raises Problem 400, 415."""
         raw = await self.raw()
         if not raw.strip():
             return {}
+        if self.request.content_type not in _JSON_TYPES:
+            raise Problem("unsupported-media-type", "send application/json")
         try:
             return parse_json(raw, self.settings.limits.depth + 8)
         except InvalidValue as error:
@@ -148,12 +164,44 @@ class Call:
 
 
 def check_query(call: Call) -> None:
-    """Refuse query parameters that the route does not know."""
+    """Refuse query parameters that the route does not know, and those that stand twice."""
+    query = call.request.query
     known = [p.name for p in call.route.parameters if p.place == "query"]
-    for name in call.request.query:
+    for name in query:
         if name not in known and not (name.startswith("attr.") and "attr.NAME" in known):
             hint = did_you_mean(name, known)
             raise invalid(f"there is no parameter {name[:_MAX_TEXT]!r} here{hint}", parameter=name)
+        if len(query.getall(name)) > 1:
+            raise invalid(f"send {name[:_MAX_TEXT]} once", parameter=name)
+
+
+async def await_position(call: Call) -> None:
+    """
+    ``?at_least=``: until this center has that change. Raises Problem 400, 503 ``behind``.
+
+    Beats wake the wait too, so a position that came without a record of ours is seen.
+    """
+    text = call.query("at_least")
+    if text is None:
+        return
+    try:
+        wanted = Position.parse(text)
+    except ValueError as error:
+        raise invalid(str(error), parameter="at_least") from error
+    ledger = call.service.ledger(call.ns)
+    try:
+        with ledger.watch() as watcher:
+            async with asyncio.timeout(_AT_LEAST_WITHIN):
+                while ledger.state.position < wanted:
+                    await anext(watcher)
+    except (TimeoutError, StopAsyncIteration):
+        raise Problem(
+            "behind",
+            f"this center is at {ledger.state.position} of {call.ns}, not at {wanted} yet; ask "
+            "again, or ask the center that told you of it",
+            headers={"Retry-After": "1"},
+            position=str(ledger.state.position),
+        ) from None
 
 
 def check_names(call: Call) -> None:

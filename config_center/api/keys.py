@@ -9,6 +9,7 @@ from pydantic import Field
 
 from config_center.api.context import Body, Call, answer
 from config_center.api.route import (
+    AT_LEAST,
     IDEMPOTENCY,
     IF_MATCH,
     IF_NONE_MATCH,
@@ -28,6 +29,7 @@ _TEXT_TYPES = {
     "text/yaml": "yaml",
     "application/toml": "toml",
 }
+_CHARSETS = ("utf-8", "utf8", "us-ascii")
 _KEYS = "/v1/namespaces/{ns}/keys"
 _KEY = _KEYS + "/{key}"
 
@@ -78,6 +80,8 @@ async def list_keys(call: Call) -> web.Response:
 async def get_key(call: Call) -> web.Response:
     """The key; one of its versions; or what one unit gets, and why."""
     key, unit, version = call.path("key"), call.query("unit"), call.optional_number("version")
+    if call.request.query_string:
+        _check_question(call)
     if unit is not None:
         return answer(call.service.resolve(call.ns, key, unit, call.attributes()))
     if version is not None:
@@ -152,12 +156,25 @@ async def put_schema(call: Call) -> web.Response:
     plain = body.model_dump(exclude_none=True)
     if len(plain) != 1:
         raise invalid('send {"kind": NAME} or {"json_schema": {...}}')
-    return _with_etag(await call.service.set_schema(call.ns, call.path("key"), plain, call.actor))
+    done = await call.service.set_schema(
+        call.ns, call.path("key"), plain, call.actor, call.idempotency_key()
+    )
+    return _with_etag(done)
 
 
 async def get_schema(call: Call) -> web.Response:
     """What a key is bound to."""
     return answer(call.service.get_schema(call.ns, call.path("key")))
+
+
+def _check_question(call: Call) -> None:
+    unit = call.query("unit")
+    if unit == "":
+        raise invalid("unit is the id of a device or instance", parameter="unit")
+    if unit is None and call.attributes():
+        raise invalid("attr.NAME goes with unit: say whose attribute it is", parameter="unit")
+    if unit is not None and call.query("version") is not None:
+        raise invalid("send unit or version, not both", parameter="version")
 
 
 async def _put(call: Call) -> Put:
@@ -169,13 +186,13 @@ async def _put(call: Call) -> Put:
             "unsupported-media-type",
             f"send application/json or one of {', '.join(_TEXT_TYPES)}",
         )
+    for name in ("percent", "comment"):
+        if call.query(name) is not None:
+            where = "rollout.percent" if name == "percent" else name
+            raise invalid(f"beside JSON, {name} is the body's field {where}", parameter=name)
     body = await call.body(PutBody)
-    is_text = body.format != "json"
-    if is_text and not isinstance(body.value, str):
-        raise invalid(f"a value of format {body.format} is sent as the text itself")
     return Put(
         value=body.value,
-        text=body.value if is_text else None,
         format=body.format,
         comment=body.comment,
         rollout=None if body.rollout is None else body.rollout.model_dump(exclude_none=True),
@@ -187,6 +204,8 @@ async def _put(call: Call) -> Put:
 
 
 async def _put_text(call: Call, form: str) -> Put:
+    if (call.request.charset or "utf-8").lower() not in _CHARSETS:
+        raise Problem("unsupported-media-type", "send the text as UTF-8", charset="utf-8")
     try:
         text = (await call.raw()).decode("utf-8")
     except UnicodeDecodeError as error:
@@ -213,11 +232,11 @@ def _comment(call: Call) -> str:
 
 
 def _if_match(call: Call) -> str | None:
-    return call.request.headers.get("If-Match")
+    return call.header("If-Match")
 
 
 def _if_none_match(call: Call) -> bool:
-    header = call.request.headers.get("If-None-Match")
+    header = call.header("If-None-Match")
     if header not in (None, "*"):
         raise invalid("If-None-Match takes * here: publish only if the key does not exist")
     return header == "*"
@@ -234,7 +253,7 @@ _BODIES = ("application/json", "text/plain", "application/yaml", "application/to
 
 ROUTES = (
     Route("GET", _KEYS, "read", "List keys", list_keys,
-          parameters=(Parameter("prefix", "only keys that begin so"), *PAGE)),
+          parameters=(Parameter("prefix", "only keys that begin so"), *PAGE, AT_LEAST)),
     Route("PUT", _KEY, "write", "Publish", put_key, PutBody,
           (*_WRITES, IF_NONE_MATCH, _COMMENT, _PERCENT), bodies=_BODIES),
     Route("GET", _KEY, "read", "Read a key", get_key,
@@ -242,18 +261,23 @@ ROUTES = (
               Parameter("version", "this version", "integer"),
               Parameter("unit", "resolve for this device"),
               Parameter("attr.NAME", "an attribute of the unit"),
+              AT_LEAST,
           )),
     Route("DELETE", _KEY, "write", "Remove a key", delete_key, parameters=(*_WRITES, _COMMENT)),
-    Route("GET", _KEY + "/versions", "read", "History", list_versions, parameters=PAGE),
+    Route("GET", _KEY + "/versions", "read", "History", list_versions,
+          parameters=(*PAGE, AT_LEAST)),
     Route("GET", _KEY + "/diff", "read", "Compare two versions", diff_key,
           parameters=(
               Parameter("from", "older version; none: the one before", "integer"),
               Parameter("to", "newer version; none: the latest", "integer"),
               Parameter("format", "structural, unified or json-patch"),
+              AT_LEAST,
           )),
     Route("POST", _KEY + "/rollback", "write", "Roll back", rollback_key, RollbackBody, _WRITES),
     Route("POST", _KEY + "/validate", "read", "Dry run", validate_key, PutBody,
           (IF_MATCH, IF_NONE_MATCH, SUPERSEDE, _COMMENT, _PERCENT), bodies=_BODIES),
-    Route("PUT", _KEY + "/schema", "write", "Bind to a kind or schema", put_schema, SchemaBody),
-    Route("GET", _KEY + "/schema", "read", "Kind or schema of a key", get_schema),
+    Route("PUT", _KEY + "/schema", "write", "Bind to a kind or schema", put_schema, SchemaBody,
+          (IDEMPOTENCY,)),
+    Route("GET", _KEY + "/schema", "read", "Kind or schema of a key", get_schema,
+          parameters=(AT_LEAST,)),
 )  # fmt: skip

@@ -6,7 +6,7 @@ from aiohttp import web
 from pydantic import Field
 
 from config_center.api.context import Body, Call, answer
-from config_center.api.route import BYTES, PAGE, Route
+from config_center.api.route import AT_LEAST, BYTES, PAGE, Route
 
 _NS = "/v1/namespaces/{ns}"
 
@@ -60,7 +60,7 @@ async def post_report(call: Call) -> web.Response:
 ROUTES = (
     Route("GET", "/v1/namespaces", "read", "List namespaces", list_namespaces),
     Route("PUT", _NS, "admin", "Make a namespace", put_namespace, NamespaceBody, status=201),
-    Route("GET", _NS, "read", "One namespace", get_namespace),
+    Route("GET", _NS, "read", "One namespace", get_namespace, parameters=(AT_LEAST,)),
     Route("DELETE", _NS, "admin", "End a namespace", delete_namespace),
     Route("GET", _NS + "/instances", "read", "Who runs what", list_instances, parameters=PAGE),
     Route("GET", _NS + "/devices", "read", "Which device gets what", list_devices, parameters=PAGE),

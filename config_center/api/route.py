@@ -64,6 +64,7 @@ class Route:
 LIMIT = Parameter("limit", "how many, 1 to 1,000", "integer")
 AFTER = Parameter("after", "the `next` of the page before")
 PAGE = (LIMIT, AFTER)
+AT_LEAST = Parameter("at_least", "EPOCH-REVISION: wait up to 1 s until this center has it")
 IDEMPOTENCY = Parameter(
     "Idempotency-Key", "the same key never takes effect twice; 1 to 200 characters", place="header"
 )

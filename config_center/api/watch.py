@@ -24,10 +24,11 @@ from config_center.api.route import BYTES, EVENTS, Parameter, Route
 from config_center.problems import Problem, invalid, not_found
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from config_center.api.context import Call
     from config_center.ledger.ledger import Ledger
+    from config_center.ledger.watchers import Watcher
 
 _NS = "/v1/namespaces/{ns}"
 _WRITE_DEADLINE = 10.0
@@ -58,18 +59,23 @@ async def watch(call: Call) -> web.StreamResponse:
         for record in backlog:
             await _send(response, render(record))
             position = record.position
-        if (
-            ledger.newest_beat is not None
-        ):  # so nobody has to wait for the next to know how old he is
+        if ledger.newest_beat is not None:  # nobody waits for the next to know how old he is
             await _send(response, render(ledger.newest_beat))
         with contextlib.suppress(ConnectionResetError, TimeoutError):  # it left, or reads no more
-            async for message in watcher:
-                if isinstance(message, Record):
-                    if message.position <= position:
-                        continue
-                    position = message.position
-                await _send(response, render(message))
+            await _follow(watcher, position, lambda message: _send(response, render(message)))
     return response
+
+
+async def _follow(
+    watcher: Watcher, position: Position, send: Callable[[Record | Beat], Awaitable[None]]
+) -> None:
+    """Send what comes, each record once: it may have been in the backlog too."""
+    async for message in watcher:
+        if isinstance(message, Record):
+            if message.position <= position:
+                continue
+            position = message.position
+        await send(message)
 
 
 async def get_snapshot(call: Call) -> web.Response:

@@ -95,6 +95,13 @@ class Book:
             return self._stories[ident]
         return next((s for s in reversed(self._stories.values()) if id_or_key in s.keys), None)
 
+    def moved_at(self, position: str) -> Story | None:
+        """The rollout that the change at this position moved or ended."""
+        for story in self._stories.values():
+            if any(decision["position"] == position for decision in story.decisions):
+                return story
+        return None
+
     def _go_on(self, op: Op, rollout: Rollout, header: Header, told: set[str]) -> None:
         story = self._stories.get(rollout.id)
         verb = "step"

@@ -164,7 +164,7 @@ async def test_a_canary_can_remove_a_key(tmp_path: Path) -> None:
         await put(center, "prompt", "one")
         terms = {**TEN, "percent": 100}
         operations = [{"op": "delete", "key": "prompt"}]
-        await center.start_rollout(NS, {"operations": operations, "rollout": terms}, ALICE)
+        await center.change(NS, operations, "", terms, None, False, ALICE)
         got = center.resolve(NS, "prompt", "AA:BB", {})
         assert (got["arm"], got["version"], got["value"]) == ("canary", None, None)
 
