@@ -58,7 +58,7 @@ class _Coroutine:
             change, self._next = self._next, None
             try:
                 await self._call(change)
-            except Exception:  # a listener's own trouble
+            except (Exception, SystemExit):  # a listener's own trouble
                 log.exception("a listener of %s failed", change.key)
 
     def cancel(self) -> asyncio.Task[None] | None:
@@ -84,7 +84,7 @@ class Listeners:
         for listener in tuple(self._by_key.get(change.key, ())):
             try:  # not through call(): a thousand listeners pay for every step between
                 listener(change)
-            except Exception:
+            except (Exception, SystemExit):
                 log.exception("a listener of %s failed", change.key)
 
     async def close(self, deadline: float = 5.0) -> None:
@@ -105,5 +105,5 @@ def call(listener: Callable[[Change], Any], change: Change) -> None:
     """Call one listener; its trouble is its own."""
     try:
         listener(change)
-    except Exception:  # a listener's own trouble must not stop the next one
+    except (Exception, SystemExit):  # a listener's own trouble must not stop the next one
         log.exception("a listener of %s failed", change.key)

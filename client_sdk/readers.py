@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
-from client_sdk.errors import ClientClosed
+from client_sdk.errors import ClientClosed, UsageError
 from client_sdk.outcomes import MISSING
 from client_sdk.views import Turn, Unit
 
@@ -71,11 +71,21 @@ class Readers:
             return served.missing(key, served.values, default)
 
     def unit(self, id: str, /, **attributes: Any) -> Unit:
-        """A light handle of one device, always current. Attributes are what rules look at."""
+        """
+        A light handle of one device, always current. Attributes are what rules look at. Raises
+        UsageError for an id that is no text.
+        """
+        if not (id and isinstance(id, str)):  # said here: in a read it would be a riddle
+            raise UsageError(f"a unit is named by a text, as 24:6f:28:a0:00:01, not by {id!r}")
         return Unit(self, id, attributes)
 
     def turn(self, unit: Unit | None = None) -> Turn:
-        """A turn of ``unit``, or of this instance itself: enter it for a consistent view."""
+        """
+        A turn of ``unit``, or of this instance itself: enter it for a consistent view. Raises
+        UsageError for what is no unit.
+        """
+        if unit is not None and not isinstance(unit, Unit):
+            raise UsageError(f"a turn is of a unit: client.turn(client.unit({unit!r}))")
         return Turn(self, unit)
 
     def enter(self, token: object) -> Served:

@@ -183,10 +183,20 @@ def open_value(
     return _replace(value, (), opened)
 
 
-def masked(value: Any) -> Any:
-    """``value`` as people and differences see it: of a sealed field the fingerprint alone."""
-    shown = {path: {MARK: {"fp": _fp(seal)}} for path, seal in _seals(value)}
+def masked(value: Any, secret: Iterable[FieldPath] = ()) -> Any:
+    """
+    ``value`` as people and differences see it: of a sealed field the fingerprint alone, and
+    nothing of what stands in clear where ``secret`` says that secrets are.
+    """
+    shown = {path: {MARK: {"fp": ""}} for path in clear_secrets(value, secret)}
+    shown |= {path: {MARK: {"fp": _fp(seal)}} for path, seal in _seals(value)}
     return _replace(value, (), shown) if shown else value
+
+
+def clear_secrets(value: Any, secret: Iterable[FieldPath]) -> list[FieldPath]:
+    """Where ``value`` holds in clear what ``secret`` says is one: published before it was."""
+    patterns = list(secret)
+    return [path for path in _clear_paths(value, ()) if any(_matches(p, path) for p in patterns)]
 
 
 def contains_seal(value: Any) -> bool:
@@ -325,6 +335,19 @@ def _seals(value: Any, path: FieldPath = ()) -> Iterator[tuple[FieldPath, Any]]:
     elif isinstance(value, (list, tuple)):
         for at, member in enumerate(value):
             yield from _seals(member, (*path, str(at)))
+
+
+def _clear_paths(value: Any, path: FieldPath) -> Iterator[FieldPath]:
+    """Every place of ``value`` that holds something unsealed."""
+    if value is None or (isinstance(value, dict) and MARK in value):
+        return
+    yield path
+    if isinstance(value, dict):
+        for name, member in value.items():
+            yield from _clear_paths(member, (*path, name))
+    elif isinstance(value, (list, tuple)):
+        for at, member in enumerate(value):
+            yield from _clear_paths(member, (*path, str(at)))
 
 
 def _replace(value: Any, path: FieldPath, instead: Mapping[FieldPath, Any]) -> Any:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from enum import StrEnum
 
 import typer
+from typer.completion import get_completion_script  # type: ignore[attr-defined]  # its only name
 
 from config_center import __version__
-from config_center.cli import fleet, keys, rollouts, server, up
+from config_center.cli import admission, fleet, keys, rollouts, server, up
 
 app = typer.Typer(
     help="Configuration for fleets: publish to a few devices, then to all, or take it back.",
@@ -26,7 +29,9 @@ app.add_typer(fleet.devices, name="devices")
 app.add_typer(fleet.namespaces, name="namespace")
 app.add_typer(fleet.schemas, name="schema")
 app.add_typer(fleet.tokens, name="token")
+admission.register(fleet.devices)
 app.command(epilog="Example: config-center trust")(fleet.trust)
+app.command(epilog="Example: config-center whoami")(fleet.whoami)
 app.add_typer(server.config, name="config")
 
 
@@ -36,9 +41,35 @@ def version() -> None:
     typer.echo(__version__)
 
 
+class Shell(StrEnum):
+    """The shells that there is a script for."""
+
+    BASH = "bash"
+    ZSH = "zsh"
+    FISH = "fish"
+
+
+@app.command(epilog="Example: config-center completion bash > ~/.config-center-completion")
+def completion(shell: Shell) -> None:
+    """Print the script that completes verbs and options; source it in the shell's start file."""
+    typer.echo(
+        get_completion_script(
+            prog_name="config-center", complete_var="_CONFIG_CENTER_COMPLETE", shell=shell.value
+        )
+    )
+
+
 def main() -> None:
     """The entry point."""
-    sys.exit(app())
+    try:
+        status = app(prog_name="config-center")
+    except OSError as error:  # the disk below stdout is full, a file went away: not ours to mend
+        where = f" ({error.filename})" if error.filename else ""
+        print(f"error: {error.strerror or error}{where}", file=sys.stderr)
+        # What is still in the buffer would fail again at exit, and change the status.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        status = 1
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from config_center.rollouts.book import timestamp
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from client_sdk.reports import Report
 
@@ -43,6 +45,7 @@ class Instance:
             "instance": self.name,
             "incarnation": self.incarnation,
             **self.about,
+            "last_seen": timestamp(round(self.heard_at * 1000)),
             "keys": self.keys,
             "devices": len(self.devices),
         }
@@ -81,11 +84,15 @@ class Fleet:
         """By name."""
         return [self._instances[name] for name in sorted(self._instances)]
 
-    def devices(self) -> Iterator[tuple[str, Instance, dict[str, Any]]]:
-        """(device, instance, row)."""
-        for instance in self.instances():
-            for device, row in instance.devices.items():
-                yield device, instance, row
+    def devices(self) -> list[tuple[str, Instance, dict[str, Any]]]:
+        """
+        (device, instance, row), each device once: one that has just changed its gateway is told of
+        by two, and whoever was heard last is right.
+        """
+        found: dict[str, tuple[str, Instance, dict[str, Any]]] = {}
+        for instance in sorted(self._instances.values(), key=lambda each: each.heard_at):
+            found.update({name: (name, instance, row) for name, row in instance.devices.items()})
+        return [found[name] for name in sorted(found)]
 
     def units(self, keys: Mapping[str, int | None], unit: str) -> dict[str, int]:
         """

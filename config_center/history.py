@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from config_center import reading
 from config_center.problems import not_found
-from config_center.publishing import check_key
+from config_center.publishing import Operation, check_key
+from config_center.schemas import binding_of
 
 if TYPE_CHECKING:
+    from client_sdk.contents import Content
     from config_center.journal import Version
+    from config_center.publishing import Condition
+    from config_center.schemas import Binding
     from config_center.space import Space
 
 
@@ -23,7 +27,8 @@ class Histories:
     async def version(self, key: str, number: int) -> dict[str, Any]:
         """One version. Raises Problem 404."""
         found = await self._get(key, number)
-        return {"key": key, **reading.version_words(found), **reading.value_words(found.content)}
+        value = reading.value_words(found.content, self._binding(key))
+        return {"key": key, **reading.version_words(found), **value}
 
     async def versions(self, key: str, limit: int, after: str | None) -> dict[str, Any]:
         """All versions, the newest first; ``after`` is a version number. Raises Problem 404."""
@@ -39,7 +44,32 @@ class Histories:
         new = numbers[-1] if after is None else after
         old = self._earlier(key, numbers, new) if before is None else before
         first, second = await self._get(key, old), await self._get(key, new)
-        return await asyncio.to_thread(reading.compare, key, first, second, form)
+        bound = self._binding(key)
+        return await asyncio.to_thread(reading.compare, key, bound, first, second, form)
+
+    async def way_back(self, key: str, to: int | None, condition: Condition) -> Operation:
+        """
+        The operation that brings back version ``to``, or the stable one before. Before one that is
+        itself a way back means before what it went back to: asked twice, it goes back twice.
+        """
+        check_key(key)
+        entry = self._ledger.state.entries.get(key)
+        version, expects = to, None
+        if to is None and entry is not None:
+            below = (entry.content and entry.content.rollback_of) or entry.version
+            version = await self._ledger.journal.stable_before(self._ledger.ns, key, below)
+            expects = (entry.version,)
+        content = await self._kept(key, version)
+        return Operation("rollback", key, content=content, expects=expects, condition=condition)
+
+    async def _kept(self, key: str, number: int | None) -> Content | None:
+        if number is None:
+            return None
+        found = await self._ledger.journal.version(self._ledger.ns, key, number)
+        return None if found is None else found.content
+
+    def _binding(self, key: str) -> Binding | None:
+        return binding_of(self._ledger.state, key)
 
     def _earlier(self, key: str, numbers: list[int], new: int) -> int:
         entry = self._ledger.state.entries.get(key)

@@ -8,6 +8,7 @@ from client_sdk.bodies import decode_body, encode_body
 from client_sdk.contents import Content, Op
 from client_sdk.kinds import TEMPLATES
 from client_sdk.records import NAMESPACE, sha256_hex
+from client_sdk.sealing import clear_secrets, pointer
 from client_sdk.suggestions import did_you_mean
 from config_center.ledger.words import Planned
 from config_center.problems import invalid
@@ -52,15 +53,25 @@ def binding_op(state: NamespaceState, key: str, binding: dict[str, Any]) -> Op:
 def plan_binding(
     state: NamespaceState, key: str, body: dict[str, Any], binding: Binding
 ) -> Planned:
-    """Bind ``key``; a present value that does not fit stays, and is the ``result``: a warning."""
+    """Bind ``key``; a present value stays, the warnings about it are the ``result``."""
     entry = state.entries.get(key)
     content = None if entry is None else entry.content
-    wrong = [] if content is None else binding.errors(decode_body(content)[0])
+    told = [] if content is None else _warnings(key, decode_body(content)[0], binding)
+    return Planned((binding_op(state, key, body),), result=told)
+
+
+def _warnings(key: str, value: Any, binding: Binding) -> list[str]:
     told = [
         f"{key}: the present value does not fit: {error['path']} {error['message']}"
-        for error in wrong[:1]
+        for error in binding.errors(value)[:1]
     ]
-    return Planned((binding_op(state, key, body),), result=told)
+    clear = [pointer(path) or "the value" for path in clear_secrets(value, binding.secret_paths)]
+    if clear:
+        told.append(
+            f"{key}: {', '.join(clear)} is secret from now on, but stands readable in the versions "
+            "until now, for every client and in every copy: exchange the secret and publish again"
+        )
+    return told
 
 
 def binding_words(

@@ -18,15 +18,17 @@ from client_sdk.bodies import decode_body, encode_body
 from client_sdk.contents import KEY, Content, Op
 from client_sdk.errors import InvalidValue, SealedValue
 from client_sdk.records import sha256_hex
-from client_sdk.sealing import contains_seal, seal_value
+from client_sdk.sealing import clear_secrets, contains_seal, seal_value
 from config_center.ledger.words import Planned
 from config_center.problems import Problem, invalid, not_found, too_large
 from config_center.rollouts.plan import supersede
 from config_center.schemas import binding_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from client_sdk.contents import Rollout
-    from client_sdk.sealing import RingEntry, Sealer
+    from client_sdk.sealing import FieldPath, RingEntry, Sealer
     from client_sdk.state import Entry, NamespaceState
     from config_center.settings import Limits
 
@@ -176,21 +178,37 @@ class _Work:
 
     def _old(self, operation: Operation, entry: Entry | None) -> Content:
         if operation.content is None or entry is None:
-            raise not_found(f"there is no earlier version of {operation.key}", key=operation.key)
+            raise not_found(
+                f"there is no earlier version of {operation.key} to go back to; its history lists "
+                "them, and any of them can be named",
+                key=operation.key,
+            )
         if operation.expects is not None and operation.expects != (entry.version,):
             raise _moved(operation.key, entry)
         old = operation.content
         binding = binding_of(self._state, operation.key)
         if binding is not None:
-            binding.check(operation.key, decode_body(old)[0])
+            value, text = decode_body(old)
+            binding.check(operation.key, value)
+            if clear_secrets(value, binding.secret_paths):
+                # Published before its fields were secret: it does not come back readable.
+                again = replace(operation, value=value, text=text, format=old.format)
+                sealed = self._seal(again, value, binding.secret_paths)
+                return replace(self._encoded(again, entry, sealed), rollback_of=old.version)
         return replace(old, version=entry.latest + 1, rollback_of=old.version)
 
     def _new(self, operation: Operation, entry: Entry | None) -> Content:
-        key, text = operation.key, operation.text
+        key = operation.key
         binding = binding_of(self._state, key)
         if binding is not None:
             binding.check(key, operation.value)
-        sealed = self._seal(operation, entry, () if binding is None else binding.secret_paths)
+        content = None if entry is None else entry.content
+        before = None if content is None else decode_body(content)[0]
+        paths = () if binding is None else binding.secret_paths
+        return self._encoded(operation, entry, self._seal(operation, before, paths))
+
+    def _encoded(self, operation: Operation, entry: Entry | None, sealed: Any) -> Content:
+        key, text = operation.key, operation.text
         if operation.format != "json" and contains_seal(sealed):
             if operation.format == "text":
                 raise invalid(f"{key} is secret as a whole: publish it as json", key=key)
@@ -203,9 +221,7 @@ class _Work:
         version = 1 if entry is None else entry.latest + 1
         return Content(version, sha256_hex(body), len(body), operation.format, body=body)
 
-    def _seal(self, operation: Operation, entry: Entry | None, paths: Any) -> Any:
-        content = None if entry is None else entry.content
-        before = None if content is None else decode_body(content)[0]
+    def _seal(self, operation: Operation, before: Any, paths: Iterable[FieldPath]) -> Any:
         sealer = self._tools.sealer
         known = ChainMap(self.added, sealer.ring)  # type: ignore[arg-type]  # only the first is written
         sealer = replace(sealer, ring=known)

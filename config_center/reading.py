@@ -11,7 +11,7 @@ import orjson
 from client_sdk.bodies import decode_body
 from client_sdk.difference import difference, json_patch
 from client_sdk.greyscale import decide, normal_device
-from client_sdk.sealing import masked
+from client_sdk.sealing import clear_secrets, masked
 from config_center.problems import invalid, too_large
 from config_center.rollouts.book import timestamp
 from config_center.schemas import binding_of
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from client_sdk.records import Header
     from client_sdk.state import Entry, NamespaceState
     from config_center.journal import Version
+    from config_center.schemas import Binding
 
 _MAX_DIFF_LINES = 20_000
 
@@ -53,13 +54,25 @@ def rollout_words(rollout: Rollout | None) -> dict[str, Any] | None:
     }
 
 
-def value_words(content: Content | None) -> dict[str, Any]:
-    """The value of a content, sealed fields masked; its text unless it is json."""
+def value_words(content: Content | None, bound: Binding | None) -> dict[str, Any]:
+    """The value of a content, secret fields masked; its text unless it is json."""
     if content is None:
         return {"value": None, "format": None, "sha256": None}
-    value, text = decode_body(content)
-    words = {"value": masked(value), "format": content.format, "sha256": content.sha256}
+    value, text = _shown(content, bound)
+    words = {"value": value, "format": content.format, "sha256": content.sha256}
     return words if text is None else {**words, "text": text}
+
+
+def _shown(content: Content, bound: Binding | None) -> tuple[Any, str | None]:
+    """
+    Value and text as people may see them. A field is masked when it is secret today, also in a
+    version that was published before it was; the text of such a version is not shown at all.
+    """
+    value, text = decode_body(content)
+    paths = () if bound is None else bound.secret_paths
+    if not paths:
+        return masked(value), text
+    return masked(value, paths), None if clear_secrets(value, paths) else text
 
 
 def key_words(state: NamespaceState, entry: Entry, about: About | None) -> dict[str, Any]:
@@ -70,7 +83,7 @@ def key_words(state: NamespaceState, entry: Entry, about: About | None) -> dict[
         "version": entry.version,
         "latest": entry.latest,
         "kind": None if bound is None else bound.kind,
-        **value_words(entry.content),
+        **value_words(entry.content, bound),
         "epoch": entry.position.e,
         "revision": entry.position.v,
         "comment": None if about is None else about.comment,
@@ -98,7 +111,9 @@ def row_words(state: NamespaceState, entry: Entry) -> dict[str, Any]:
     }
 
 
-def resolve(entry: Entry, unit: str, attributes: Mapping[str, str]) -> dict[str, Any]:
+def resolve(
+    entry: Entry, bound: Binding | None, unit: str, attributes: Mapping[str, str]
+) -> dict[str, Any]:
     """What one unit (a device, or an instance where the rollout goes by these) gets, and why."""
     rollout, content = entry.rollout, entry.content
     if rollout is None or rollout.unit == "device":
@@ -108,7 +123,7 @@ def resolve(entry: Entry, unit: str, attributes: Mapping[str, str]) -> dict[str,
         content = rollout.content
     return {
         "key": entry.key,
-        **value_words(content),
+        **value_words(content, bound),
         "version": None if content is None else content.version,
         "arm": decision.arm,
         "reason": decision.reason,
@@ -171,11 +186,12 @@ def _op_words(op: Op) -> dict[str, Any]:
     return words
 
 
-def compare(key: str, before: Version, after: Version, form: str) -> dict[str, Any]:
+def compare(
+    key: str, bound: Binding | None, before: Version, after: Version, form: str
+) -> dict[str, Any]:
     """The difference between two versions; secrets are masked before they are compared."""
-    old, old_text = decode_body(before.content)
-    new, new_text = decode_body(after.content)
-    old, new = masked(old), masked(new)
+    old, old_text = _shown(before.content, bound)
+    new, new_text = _shown(after.content, bound)
     words: dict[str, Any] = {
         "key": key,
         "from": before.content.version,

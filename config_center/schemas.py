@@ -133,7 +133,7 @@ def _of_schema(document: Any) -> Binding:
                 break
         return found
 
-    return Binding(None, document, tuple(sorted(set(_secrets(document, ())))), errors)
+    return Binding(None, document, _Secrets(document).paths(), errors)
 
 
 def _unusable(error: Exception) -> Problem:
@@ -142,20 +142,91 @@ def _unusable(error: Exception) -> Problem:
     return invalid(f"this is not a JSON Schema: {place}: {message}", field="json_schema")
 
 
-def _secrets(schema: Any, path: FieldPath) -> Iterator[FieldPath]:
-    if not isinstance(schema, dict):
-        return
-    if schema.get("writeOnly") is True:
-        yield path
-        return
-    properties = schema.get("properties")
-    for name, part in properties.items() if isinstance(properties, dict) else ():
-        yield from _secrets(part, (*path, name))
-    for word in ("items", "additionalProperties"):
-        yield from _secrets(schema.get(word), (*path, ANY))
-    for word in ("allOf", "anyOf", "oneOf"):
-        for part in schema.get(word) or ():
-            yield from _secrets(part, path)
+class _Secrets:
+    """
+    Finds the paths of what a schema marks ``writeOnly``.
+
+    A mark that stands where no path leads (behind a pattern, a condition on names, a reference to
+    elsewhere) would leave a secret readable without a word, so such a schema is refused.
+    """
+
+    def __init__(self, document: Any) -> None:
+        self._document = document
+        self._reached: set[int] = set()
+        self._open: set[int] = set()
+
+    def paths(self) -> tuple[FieldPath, ...]:
+        """The paths, sorted. Raises Problem 400."""
+        found = tuple(sorted(set(self._below(self._document, ()))))
+        for place, part in _parts(self._document, ""):
+            if part.get("writeOnly") is True and id(part) not in self._reached:
+                raise invalid(
+                    f"writeOnly at {place or '/'} cannot be followed, so the secret would stay "
+                    f"readable; mark it under {', '.join((*_MEMBERS, *_SAME))} or a $ref to #/...",
+                    field="json_schema",
+                )
+        return found
+
+    def _below(self, schema: Any, path: FieldPath) -> Iterator[FieldPath]:
+        if not isinstance(schema, dict) or id(schema) in self._open:
+            return
+        if schema.get("writeOnly") is True:
+            self._reached.add(id(schema))
+            yield path
+            return
+        self._open.add(id(schema))
+        for part, at in self._next(schema, path):
+            yield from self._below(part, at)
+        self._open.discard(id(schema))
+
+    def _next(self, schema: dict[str, Any], path: FieldPath) -> Iterator[tuple[Any, FieldPath]]:
+        """The schemas below one, each with the path of what it is about."""
+        for name, part in _dict(schema.get("properties")).items():
+            yield part, (*path, name)
+        for word in ("items", "additionalProperties"):
+            yield schema.get(word), (*path, ANY)
+        for part in _list(schema.get("prefixItems")):
+            yield part, (*path, ANY)
+        for word in ("allOf", "anyOf", "oneOf"):
+            for part in _list(schema.get(word)):
+                yield part, path
+        for part in (schema.get("then"), schema.get("else"), self._referred(schema)):
+            yield part, path
+        for part in _dict(schema.get("dependentSchemas")).values():
+            yield part, path
+
+    def _referred(self, schema: dict[str, Any]) -> Any:
+        """What a reference within the document names."""
+        reference = schema.get("$ref")
+        if not isinstance(reference, str) or not reference.startswith("#"):
+            return None
+        part = self._document
+        for name in reference[1:].split("/")[1:]:
+            part = _dict(part).get(name.replace("~1", "/").replace("~0", "~"))
+        return part
+
+
+_MEMBERS = ("properties", "items", "prefixItems", "additionalProperties")
+_SAME = ("allOf", "anyOf", "oneOf", "then", "else", "dependentSchemas")
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _parts(schema: Any, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every object of a document with its place."""
+    if isinstance(schema, dict):
+        yield place, schema
+        for name, part in schema.items():
+            yield from _parts(part, f"{place}/{name}")
+    elif isinstance(schema, list):
+        for at, part in enumerate(schema):
+            yield from _parts(part, f"{place}/{at}")
 
 
 def _sealed_places(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:

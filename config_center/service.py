@@ -87,7 +87,7 @@ class Service:
     def modes(self) -> dict[str, dict[str, str]]:
         """Whether each namespace takes changes, and why not."""
         return {
-            ns: {"mode": ledger.mode.value, "reason": ledger.reason}
+            ns: ledger.readiness()
             for ns, ledger in self.registry.ledgers.items()
             if ledger.mode is not Mode.ENDED
         }
@@ -148,21 +148,8 @@ class Service:
         idempotency_key: str | None = None,
         supersede: bool = False,
     ) -> Answer:
-        """Publish an older version's content as a new version; ``None``: the stable one before."""
-        check_key(key)
-        space = self._space(ns)
-        entry = space.ledger.state.entries.get(key)
-        version: int | None = to
-        expects: tuple[int | None] | None = None
-        if to is None and entry is not None:
-            expects = (entry.version,)
-            version = await space.ledger.journal.stable_before(ns, key, entry.version)
-        found = None if version is None else await space.ledger.journal.version(ns, key, version)
-        content = None if found is None else found.content
-        condition = Condition(if_match)
-        operation = Operation(
-            "rollback", key, content=content, expects=expects, condition=condition
-        )
+        """Publish an older version's content as a new one; ``None``: the stable one before."""
+        operation = await self._history(ns).way_back(key, to, Condition(if_match))
         asked = {"key": key, "to": to, "conditions": [if_match, supersede], "comment": comment}
         wish = Wish(actor, "rollback", asked, comment, idempotency_key)
         return await self._one(ns, operation, wish, supersede)
@@ -208,7 +195,9 @@ class Service:
 
     def resolve(self, ns: str, key: str, unit: str, attributes: dict[str, str]) -> dict[str, Any]:
         """What one unit gets of a key, and why."""
-        return reading.resolve(self._space(ns).entry(key), unit, attributes)
+        space = self._space(ns)
+        bound = binding_of(space.ledger.state, key)
+        return reading.resolve(space.entry(key), bound, unit, attributes)
 
     def keys(self, ns: str, prefix: str, limit: int, after: str | None) -> dict[str, Any]:
         """Keys with version, format, size and rollout."""
@@ -353,8 +342,7 @@ class Service:
     def devices(self, ns: str, limit: int, after: str | None) -> dict[str, Any]:
         """Devices, and which versions they get."""
         fleet = self._reports.fleet(self._space(ns))
-        told = sorted(fleet.devices(), key=lambda found: found[0])
-        rows = [{**row, "instance": instance.name} for _, instance, row in told]
+        rows = [{**row, "instance": instance.name} for _, instance, row in fleet.devices()]
         return reading.page(rows, "device", limit, after)
 
     async def create_token(self, asked: dict[str, Any], actor: Actor) -> dict[str, Any]:

@@ -7,12 +7,14 @@ finds its past.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from client_sdk.sealing import FINGERPRINT, RingEntry, Sealer
+from client_sdk.suggestions import did_you_mean
 from config_center.fleet import Fleet
 from config_center.past import Past
 from config_center.problems import not_found, too_large
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from config_center.publishing import Change
     from config_center.rollouts.book import Story
     from config_center.settings import Limits
+
+_NEAR = 50
 
 
 @dataclass(slots=True)
@@ -81,8 +85,15 @@ class Space:
         """The entry of a key that exists. Raises Problem 404."""
         entry = self.ledger.state.entries.get(key)
         if entry is None or not entry.exists or key.startswith("_"):
-            raise not_found(f"there is no key {key[:200]!r} in {self.ledger.ns}", key=key[:200])
+            where = f"there is no key {key[:200]!r} in {self.ledger.ns}"
+            raise not_found(where + did_you_mean(key[:200], self._near(key)), key=key[:200])
         return entry
+
+    def _near(self, key: str) -> list[str]:
+        """Names around it in the alphabet: comparing with all of many would hold the loop."""
+        names = self.keys()
+        at = bisect_left(names, key)
+        return names[max(0, at - _NEAR) : at + _NEAR]
 
     def keys(self) -> list[str]:
         """The names of all keys, sorted."""

@@ -5,6 +5,7 @@ so, and it goes on by itself once the store is right again.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -32,6 +33,7 @@ QUICK = Timing(silence=0.3, pong=0.3, check=0.2, report=0.1)
 DEFAULT, SYSTEM = Keyspace("default"), Keyspace("_system")
 ADMIN = Actor("test", "admin")
 LONG = "x" * 20_000
+SECRET = {"json_schema": {"type": "string", "writeOnly": True}}
 
 
 @dataclass
@@ -90,6 +92,8 @@ async def world(home: Path) -> AsyncIterator[World]:
                 await made.publish("prompt", "hello")
                 await made.publish("other", "thing")
                 await made.publish("long", LONG)
+                await opened.service.set_schema("default", "secret", SECRET, ADMIN)
+                await made.publish("secret", "sesame")
                 await made.publish("canary", "old")
                 await made.publish("canary", "new", rollout={"percent": 1, "unit": "device"})
                 await until(lambda: client.get("canary", None) == "old")
@@ -157,6 +161,35 @@ async def a_line_of_the_log(w: World) -> None:
     await w.raw.copy("copy", DEFAULT.log, replace=True)
 
 
+async def where_the_head_stands(w: World) -> None:
+    await w.raw.hset(DEFAULT.head, "v", "999")
+
+
+async def a_line_planted_in_the_log(w: World) -> None:
+    (_, fields), *_ = await w.raw.xrevrange(DEFAULT.log, count=1)
+    await w.raw.xadd(DEFAULT.log, fields, id="1-999")
+
+
+async def a_line_taken_out_of_the_log(w: World) -> None:
+    rows = await w.raw.xrange(DEFAULT.log)
+    await w.raw.xdel(DEFAULT.log, rows[-2][0])
+
+
+async def a_key_of_another_type(w: World) -> None:
+    await w.raw.delete(DEFAULT.current)
+    await w.raw.set(DEFAULT.current, "evil")
+
+
+async def bytes_that_are_no_name(w: World) -> None:
+    await w.raw.hset(DEFAULT.current, b"\xff\xfe", await w.raw.hget(DEFAULT.current, "other"))
+
+
+async def a_data_key(w: World) -> None:
+    (name,) = set(await w.raw.hkeys(DEFAULT.ring)) - {b"fp"}
+    wrapped = await w.raw.hget(DEFAULT.ring, name)
+    await w.raw.hset(DEFAULT.ring, name, wrapped[:-4] + b"AAAA")
+
+
 async def a_large_body(w: World) -> None:
     (name,) = [key async for key in w.raw.scan_iter("cc:{default}:obj:*")]
     await w.raw.set(name, (await w.raw.get(name)).replace(b"xxxx", b"evil"))
@@ -185,6 +218,12 @@ EDITS: list[Edit] = [
     the_head,
     a_line_of_the_log,
     a_large_body,
+    where_the_head_stands,
+    a_line_planted_in_the_log,
+    a_line_taken_out_of_the_log,
+    a_key_of_another_type,
+    bytes_that_are_no_name,
+    a_data_key,
 ]
 
 
@@ -312,19 +351,26 @@ async def test_a_list_of_signing_keys_edited_by_hand_is_not_believed(tmp_path: P
             await until(lambda: late.get("prompt") == "hello")
 
 
+async def test_a_list_of_signing_keys_edited_by_hand_is_put_right(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        right = await w.raw.get(DEFAULT.trust)
+        await w.raw.set(DEFAULT.trust, STRANGER_LIST)
+
+        async with asyncio.timeout(10.0):
+            while await w.raw.get(DEFAULT.trust) != right:
+                pass
+
+
 STRANGER_LIST = b'{"root": "ed25519:AAAA", "list": "{}", "sig": ""}'
 
 
 async def _dump(w: World, keys: Keyspace) -> dict[bytes, bytes]:
     names = [name async for name in w.raw.scan_iter(f"cc:{{{keys.ns}}}:*")]
-    kept = [name for name in names if b":obj:" in name or name.endswith((b":cur", b":log"))]
-    dumps = {name: await w.raw.dump(name) for name in kept}
-    dumps[b"rec"] = await w.raw.hget(keys.head, "rec")
-    return dumps
+    ends = (b":cur", b":log", b":ring", b":head")
+    kept = [name for name in names if b":obj:" in name or name.endswith(ends)]
+    return {name: await w.raw.dump(name) for name in kept}
 
 
 async def _restore(w: World, keys: Keyspace, dumps: dict[bytes, bytes]) -> None:
-    rec = dumps.pop(b"rec")
     for name, dump in dumps.items():
         await w.raw.restore(name, 0, dump, replace=True)
-    await w.raw.hset(keys.head, "rec", rec)

@@ -20,6 +20,7 @@ from client_sdk.records import NAMESPACE, Position
 from client_sdk.suggestions import did_you_mean
 from client_sdk.values import parse_json
 from config_center.problems import Problem, invalid
+from config_center.reading import page
 
 if TYPE_CHECKING:
     from config_center.access import Actor
@@ -96,6 +97,10 @@ class Call:
         if not (text.isascii() and text.isdigit() and len(text) < 17 and low <= int(text) <= high):
             raise invalid(f"{name} is a whole number from {low} to {high}", parameter=name)
         return int(text)
+
+    def page(self, items: list[dict[str, Any]], name: str) -> web.Response:
+        """The page of a short list that was asked for. Raises Problem 400."""
+        return answer(page(items, name, self.number("limit", 100, 1, 1000), self.query("after")))
 
     def optional_number(self, name: str) -> int | None:
         """The same without a default."""

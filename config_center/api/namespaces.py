@@ -19,7 +19,7 @@ class NamespaceBody(Body):
 
 async def list_namespaces(call: Call) -> web.Response:
     """The namespaces this token can see."""
-    return answer(call.service.namespaces(call.actor))
+    return call.page(call.service.namespaces(call.actor)["items"], "namespace")
 
 
 async def put_namespace(call: Call) -> web.Response:
@@ -58,7 +58,7 @@ async def post_report(call: Call) -> web.Response:
 
 
 ROUTES = (
-    Route("GET", "/v1/namespaces", "read", "List namespaces", list_namespaces),
+    Route("GET", "/v1/namespaces", "read", "List namespaces", list_namespaces, parameters=PAGE),
     Route("PUT", _NS, "admin", "Make a namespace", put_namespace, NamespaceBody, status=201),
     Route("GET", _NS, "read", "One namespace", get_namespace, parameters=(AT_LEAST,)),
     Route("DELETE", _NS, "admin", "End a namespace", delete_namespace),

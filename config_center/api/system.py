@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from importlib import resources
-from typing import TYPE_CHECKING
 
 from aiohttp import web
 from pydantic import Field
 
 from config_center.api.context import Body, Call, answer
-from config_center.api.route import Route
-
-if TYPE_CHECKING:
-    pass
+from config_center.api.route import PAGE, Route
 
 
 class TokenBody(Body):
@@ -26,7 +22,7 @@ class TokenBody(Body):
 
 async def list_kinds(call: Call) -> web.Response:
     """Module kinds with their JSON Schema."""
-    return answer(call.service.kinds())
+    return call.page(call.service.kinds()["items"], "kind")
 
 
 async def whoami(call: Call) -> web.Response:
@@ -49,7 +45,7 @@ async def get_trust(call: Call) -> web.Response:
 
 async def list_tokens(call: Call) -> web.Response:
     """Tokens by name and role; never the tokens themselves."""
-    return answer(call.service.tokens())
+    return call.page(call.service.tokens()["items"], "id")
 
 
 async def create_token(call: Call) -> web.Response:
@@ -83,10 +79,10 @@ async def docs(call: Call) -> web.Response:
 
 
 ROUTES = (
-    Route("GET", "/v1/kinds", "read", "Module kinds", list_kinds),
+    Route("GET", "/v1/kinds", "read", "Module kinds", list_kinds, parameters=PAGE),
     Route("GET", "/v1/whoami", "read", "Who am I", whoami),
     Route("GET", "/v1/trust", "public", "Signing keys", get_trust),
-    Route("GET", "/v1/tokens", "admin", "List tokens", list_tokens),
+    Route("GET", "/v1/tokens", "admin", "List tokens", list_tokens, parameters=PAGE),
     Route("POST", "/v1/tokens", "admin", "Make a token", create_token, TokenBody, status=201),
     Route("DELETE", "/v1/tokens/{id}", "admin", "Revoke a token", revoke_token),
     Route("GET", "/healthz", "public", "Alive", healthz, answers="text/plain"),

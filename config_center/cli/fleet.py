@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import orjson
 import typer
@@ -26,10 +27,11 @@ def instances(namespace: Namespace = None, json: AsJson = False) -> None:
         show.as_json(items)
         return
     show.table(
-        ("INSTANCE", "POSITION", "TRANSPORT", "STALE", "KEYS"),
+        ("INSTANCE", "LAST SEEN", "POSITION", "TRANSPORT", "STALE", "KEYS"),
         [
             (
                 item["instance"],
+                item.get("last_seen"),
                 item.get("position"),
                 item.get("transport"),
                 item.get("stale"),
@@ -73,10 +75,12 @@ def list_devices(namespace: Namespace = None, json: AsJson = False) -> None:
 
 
 @devices.command(epilog="Example: config-center devices explain 24:6f:28:a0:00:01 prompt")
-def explain(device: str, key: str, namespace: Namespace = None) -> None:
+def explain(device: str, key: str, namespace: Namespace = None, json: AsJson = False) -> None:
     """What a device gets of a key, and why."""
     remote = connect(namespace)
-    show.as_json(run(remote.call("GET", remote.key(key), query={"unit": device})))
+    found = run(remote.call("GET", remote.key(key), query={"unit": device}))
+    version, arm, reason = found["version"], found["arm"], found["reason"]
+    show.done(found, f"{device} gets version {version} of {key}: {arm} ({reason})", json)
 
 
 @namespaces.command("ls", epilog="Example: config-center namespace ls")
@@ -94,30 +98,36 @@ def list_namespaces(json: AsJson = False) -> None:
 def create(
     name: str,
     template: Annotated[str | None, typer.Option(help="gateway: bind the gateway's keys.")] = None,
+    json: AsJson = False,
 ) -> None:
     """Make a namespace."""
     remote = connect(name)
-    run(remote.call("PUT", remote.ns(), {"template": template} if template else {}))
-    typer.echo(f"{name}: made")
+    made = run(remote.call("PUT", remote.ns(), {"template": template} if template else {}))
+    show.done(made, f"{name}: made", json)
 
 
 @namespaces.command(epilog="Example: config-center namespace delete old --yes")
 def delete(
-    name: str, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
+    name: str,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json: AsJson = False,
 ) -> None:
     """End a namespace for good; its name is never used again."""
     if not yes:
         typer.confirm(f"End the namespace {name} for good?", abort=True)
     remote = connect(name)
-    run(remote.call("DELETE", remote.ns()))
-    typer.echo(f"{name}: ended")
+    show.done(run(remote.call("DELETE", remote.ns())), f"{name}: ended", json)
 
 
 @schemas.command("get", epilog="Example: config-center schema get llm")
-def get_schema(key: str, namespace: Namespace = None) -> None:
+def get_schema(key: str, namespace: Namespace = None, json: AsJson = False) -> None:
     """What a key is bound to."""
     remote = connect(namespace)
-    show.as_json(run(remote.call("GET", remote.key(key, "schema"))))
+    found = run(remote.call("GET", remote.key(key, "schema")))
+    if json or not found.get("kind"):
+        show.as_json(found)
+    else:
+        typer.echo(f"{key}: kind {found['kind']}")
 
 
 @schemas.command("set", epilog="Example: config-center schema set llm --kind llm")
@@ -126,16 +136,23 @@ def set_schema(
     kind: Annotated[str | None, typer.Option(help="A module kind.")] = None,
     file: Annotated[Path | None, typer.Option(help="A JSON Schema.")] = None,
     namespace: Namespace = None,
+    json: AsJson = False,
 ) -> None:
     """Bind a key to a kind or to a JSON Schema."""
     if (kind is None) is (file is None):
-        fail("give --kind NAME or --file SCHEMA.json")
-    if file is not None and not file.is_file():
-        fail(f"there is no file {file}")
-    body = {"kind": kind} if file is None else {"json_schema": orjson.loads(file.read_bytes())}
+        raise typer.BadParameter("give --kind NAME or --file SCHEMA.json")
+    body = {"kind": kind} if file is None else {"json_schema": _json_of(file)}
     remote = connect(namespace)
-    run(remote.call("PUT", remote.key(key, "schema"), body))
-    typer.echo(f"{key}: bound")
+    show.done(run(remote.call("PUT", remote.key(key, "schema"), body)), f"{key}: bound", json)
+
+
+def _json_of(file: Path) -> Any:
+    if not file.is_file():
+        fail(f"there is no file {file}")
+    try:
+        return orjson.loads(file.read_bytes())
+    except orjson.JSONDecodeError as error:
+        fail(f"{file} is not JSON: {error}")
 
 
 @tokens.command("ls", epilog="Example: config-center token ls")
@@ -155,21 +172,31 @@ def create_token(
     instance: Annotated[
         str | None, typer.Option(help="The instance it speaks for; none: an admin's token.")
     ] = None,
+    json: AsJson = False,
 ) -> None:
     """Make a token; it is shown this once."""
     body = {"name": name, "role": "admin" if instance is None else "instance"}
     if instance is not None:
         body["instance"] = instance
-    typer.echo(run(connect().call("POST", "/v1/tokens", body))["token"])
+    made = run(connect().call("POST", "/v1/tokens", body))
+    show.done(made, made["token"], json)
 
 
 @tokens.command(epilog="Example: config-center token revoke 1f2e3d4c5b6a7988")
-def revoke(token_id: str) -> None:
+def revoke(token_id: str, json: AsJson = False) -> None:
     """End a token."""
-    run(connect().call("DELETE", f"/v1/tokens/{token_id}"))
-    typer.echo(f"{token_id}: revoked")
+    done = run(connect().call("DELETE", f"/v1/tokens/{quote(token_id, safe='')}"))
+    show.done(done, f"{token_id}: revoked", json)
 
 
-def trust() -> None:
+def trust(json: AsJson = False) -> None:
     """The root key that clients pin: give it to them as `trust`."""
-    typer.echo(run(connect().call("GET", "/v1/trust"))["root"])
+    found = run(connect().call("GET", "/v1/trust"))
+    show.done(found, found["root"], json)
+
+
+def whoami(json: AsJson = False) -> None:
+    """Whose token this is, and what it may do."""
+    found = run(connect().call("GET", "/v1/whoami"))
+    speaks_for = f" for {found['instance']}" if found.get("instance") else ""
+    show.done(found, f"{found['name']}: {found['role']}{speaks_for}", json)

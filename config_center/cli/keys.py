@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import uuid
 from pathlib import Path
@@ -15,6 +16,7 @@ from config_center.cli import show
 from config_center.cli.remote import Remote, connect, fail, run
 from config_center.cli.show import AsJson, Comment, Namespace
 
+Supersede = Annotated[bool, typer.Option(help="Abort the rollout that runs on the key.")]
 _FORMATS = {".json": "json", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml"}
 
 
@@ -45,6 +47,7 @@ def put(
     if_version: Annotated[
         int | None, typer.Option(help="Only if the latest version is still this one.")
     ] = None,
+    supersede: Supersede = False,
     comment: Comment = "",
     namespace: Namespace = None,
     json: AsJson = False,
@@ -58,7 +61,8 @@ def put(
     if if_version is not None:
         headers["If-Match"] = f'"{if_version}"'
     remote = connect(namespace)
-    done = run(remote.call("PUT", remote.key(key), body, headers=headers))
+    query = {"supersede": "true"} if supersede else {}
+    done = run(remote.call("PUT", remote.key(key), body, query=query, headers=headers))
     if json:
         show.as_json(done)
         return
@@ -73,20 +77,23 @@ def put(
         )
     else:
         typer.echo(f"{key}: version {done['version']} at {where}")
+    if form == "text" and value.lstrip()[:1] in ("{", "["):
+        typer.echo("note: it is published as a text; --format json makes it a value", err=True)
 
 
 def _value(file: str | None, text: str | None, form: str | None) -> tuple[Any, str]:
     if (file is None) is (text is None):
-        fail("give a file (or - for standard input), or --text VALUE")
+        raise typer.BadParameter("give a file (or - for standard input), or --text VALUE")
     if text is not None:
-        raw, form = text, form or "text"
+        raw, form = _utf8("the text", os.fsencode(text)), form or "text"
     elif file == "-":
-        raw, form = sys.stdin.read(), form or "text"
+        raw, form = _utf8("standard input", sys.stdin.buffer.read()), form or "text"
     else:
         path = Path(str(file))
         if not path.is_file():
             fail(f"there is no file {file}; for the text itself use --text")
-        raw, form = _text_of(path), form or _FORMATS.get(path.suffix, "text")
+        raw = _utf8(str(path), path.read_bytes())
+        form = form or _FORMATS.get(path.suffix.lower(), "text")
     if form != "json":
         return raw, form
     try:
@@ -95,11 +102,11 @@ def _value(file: str | None, text: str | None, form: str | None) -> tuple[Any, s
         fail(f"this is not JSON: {error}")
 
 
-def _text_of(path: Path) -> str:
+def _utf8(what: str, raw: bytes) -> str:
     try:
-        return path.read_text("utf-8")
+        return raw.decode("utf-8")
     except UnicodeDecodeError:
-        fail(f"{path} is not UTF-8 text")
+        fail(f"{what} is not UTF-8 text")
 
 
 def get(
@@ -159,13 +166,16 @@ async def _all(remote: Remote, path: str, query: dict[str, Any]) -> list[dict[st
 
 def remove(
     key: Annotated[str, typer.Argument(help="Name of the key.")],
+    supersede: Supersede = False,
     comment: Comment = "",
     namespace: Namespace = None,
+    json: AsJson = False,
 ) -> None:
     """Remove a key; a rollback brings it back."""
     remote = connect(namespace)
-    run(remote.call("DELETE", remote.key(key), query={"comment": comment or None}))
-    typer.echo(f"{key}: removed; config-center rollback {key} brings it back")
+    query = {"comment": comment or None, "supersede": "true" if supersede else None}
+    done = run(remote.call("DELETE", remote.key(key), query=query))
+    show.done(done, f"{key}: removed; config-center rollback {key} brings it back", json)
 
 
 def history(
@@ -175,17 +185,49 @@ def history(
 ) -> None:
     """Every version of a key."""
     remote = connect(namespace)
-    items = run(_all(remote, remote.key(key, "versions"), {}))
+    items, now = run(_history(remote, key))
     if json:
         show.as_json(items)
         return
     show.table(
-        ("VERSION", "WHEN", "WHO", "SIZE", "COMMENT"),
+        ("VERSION", "SERVED TO", "WHEN", "WHO", "SIZE", "COMMENT"),
         [
-            (i["version"], i["published_at"], i["author"], i["size"], i["comment"] or "")
+            (
+                i["version"],
+                _served_to(i, now),
+                i["published_at"],
+                i["author"],
+                i["size"],
+                _comment(i),
+            )
             for i in items
         ],
     )
+
+
+async def _history(remote: Remote, key: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """All versions, and the key as it is now; of a removed key nothing."""
+    items = await _all(remote, remote.key(key, "versions"), {})
+    try:
+        return items, await remote.call("GET", remote.key(key))
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        return items, {}
+
+
+def _served_to(item: dict[str, Any], now: dict[str, Any]) -> str:
+    rollout = now.get("rollout")
+    if rollout and item["version"] == now["latest"]:
+        return show.rollout(rollout)
+    if item["version"] == now.get("version"):
+        return "the others" if rollout else "everybody"
+    return ""
+
+
+def _comment(item: dict[str, Any]) -> str:
+    back = f"[back to {item['rollback_of']}] " if item.get("rollback_of") else ""
+    return back + (item["comment"] or "")
 
 
 def diff(
@@ -208,33 +250,43 @@ def diff(
 def rollback(
     key: Annotated[str, typer.Argument(help="Name of the key.")],
     to: Annotated[int | None, typer.Option(help="Version to go back to; none: before.")] = None,
+    supersede: Supersede = False,
     comment: Comment = "",
     namespace: Namespace = None,
+    json: AsJson = False,
 ) -> None:
     """
     Go back: abort the canary that runs on the key, else publish the version before again.
     """
     remote = connect(namespace)
-    typer.echo(run(_rollback(remote, key, to, comment)))
+    done, words = run(_rollback(remote, key, to, supersede, comment))
+    show.done(done, words, json)
 
 
-async def _rollback(remote: Remote, key: str, to: int | None, comment: str) -> str:
-    running = None
-    if to is None:
-        try:
-            running = (await remote.call("GET", remote.key(key))).get("rollout")
-        except ApiError as error:
-            if error.status != 404:
-                raise
+async def _rollback(
+    remote: Remote, key: str, to: int | None, supersede: bool, comment: str
+) -> tuple[Any, str]:
+    running = await _running(remote, key) if to is None else None
     if running:
-        path = remote.ns("rollouts", running["id"], "abort")
-        await remote.call("POST", path, {"comment": comment})
-        return f"{key}: the canary {running['id']} was aborted; everybody has the stable version"
+        path = remote.ns("rollouts", running, "abort")
+        done = await remote.call("POST", path, {"comment": comment})
+        return done, f"{key}: the canary {running} was aborted; everybody has the stable version"
     body = {"to": to, "comment": comment} if to is not None else {"comment": comment}
-    done = await remote.call("POST", remote.key(key, "rollback"), body)
-    return (
-        f"{key}: version {done['latest']} holds the content of version {done['rollback_of']} again"
-    )
+    query = {"supersede": "true"} if supersede else {}
+    done = await remote.call("POST", remote.key(key, "rollback"), body, query=query)
+    version, content = done["latest"], done["rollback_of"]
+    return done, f"{key}: version {version} holds the content of version {content} again"
+
+
+async def _running(remote: Remote, key: str) -> str | None:
+    """The id of the rollout on the key; a removed key has none, and can be rolled back."""
+    try:
+        rollout = (await remote.call("GET", remote.key(key))).get("rollout")
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        return None
+    return rollout["id"] if rollout else None
 
 
 def watch(

@@ -29,6 +29,8 @@ _TIMEOUT = aiohttp.ClientTimeout(total=30)
 _STREAM_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=60)
 _TOKEN_FILE = Path("data", "admin.token")
 _PAUSES = (0.2, 0.5, 1.0, 2.0)  # seconds between the tries of one change
+_PASSING = ("store-unavailable", "busy", "behind")  # what a center says while it starts
+_RESUME_AFTER = 1.0  # seconds
 _AGAIN = ("outcome-unknown", "busy")
 
 
@@ -92,8 +94,6 @@ class Remote:
         return await self._ask(method, url, options)
 
     async def _ask(self, method: str, url: str, options: Mapping[str, Any]) -> Any:
-        where = f"the center at {self.url} cannot be reached"
-        advice = "is it running? CONFIG_CENTER_URL says where to look"
         try:
             async with (
                 aiohttp.ClientSession(timeout=_TIMEOUT) as session,
@@ -101,28 +101,63 @@ class Remote:
             ):
                 return await _read(response)
         except aiohttp.ClientConnectorError as error:
-            raise ConfigError(f"{where} ({error}); {advice}") from error
+            raise ConfigError(self._away(error)) from error
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise _NoAnswer(f"{where} ({str(error) or type(error).__name__}); {advice}") from error
+            raise _NoAnswer(self._away(error)) from error
 
     async def events(self, path: str, query: Mapping[str, str]) -> AsyncIterator[tuple[str, str]]:
-        """(event, data) of a server-sent stream, until it ends."""
-        try:
-            async with (
-                aiohttp.ClientSession(timeout=_STREAM_TIMEOUT) as session,
-                session.get(self.url + path, headers=self._headers, params=query) as response,
-            ):
-                if response.status != 200:
-                    await _read(response)
-                name = ""
-                async for raw in response.content:
-                    line = raw.decode("utf-8").rstrip("\n")
-                    if line.startswith("event: "):
-                        name = line.removeprefix("event: ")
-                    elif line.startswith("data: "):
-                        yield name, line.removeprefix("data: ")
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise ConfigError(f"the stream of {self.url} broke: {error}") from error
+        """
+        (event, data) of a server-sent stream. One that breaks is resumed where it broke, without
+        end; only the first connection, and an answer that is a refusal, raise.
+        """
+        after = ""
+        while True:
+            try:
+                async for name, data, event_id in self._stream(path, query, after):
+                    after = _proven(after, name, data, event_id)
+                    yield name, data
+            except (aiohttp.ClientError, TimeoutError, ApiError) as error:
+                if not after or not _passes(error):
+                    raise self._refusal(error) from None
+            print(f"the stream of {self.url} broke; resuming after {after} ...", file=sys.stderr)
+            await asyncio.sleep(_RESUME_AFTER)
+
+    async def _stream(
+        self, path: str, query: Mapping[str, str], after: str
+    ) -> AsyncIterator[tuple[str, str, str]]:
+        headers = {**self._headers, **({"Last-Event-ID": after} if after else {})}
+        async with (
+            aiohttp.ClientSession(timeout=_STREAM_TIMEOUT) as session,
+            session.get(self.url + path, headers=headers, params=query) as response,
+        ):
+            if response.status != 200:
+                await _read(response)
+            fields: dict[str, str] = {}
+            async for raw in response.content:
+                name, _, value = raw.decode("utf-8").rstrip("\n").partition(": ")
+                if name:
+                    fields[name] = value
+                elif fields:
+                    yield fields.get("event", ""), fields.get("data", ""), fields.get("id", "")
+                    fields = {}
+
+    def _refusal(self, error: Exception) -> ConfigError:
+        return error if isinstance(error, ConfigError) else ConfigError(self._away(error))
+
+    def _away(self, error: BaseException) -> str:
+        return (
+            f"the center at {self.url} cannot be reached ({str(error) or type(error).__name__}); "
+            "is it running? CONFIG_CENTER_URL says where to look"
+        )
+
+
+def _proven(after: str, name: str, data: str, event_id: str) -> str:
+    """Where to go on; an event without an id still proves what came before it."""
+    return event_id or after or (data if name == "subscribed" else "")
+
+
+def _passes(error: Exception) -> bool:
+    return not isinstance(error, ApiError) or error.problem in _PASSING
 
 
 async def _read(response: aiohttp.ClientResponse) -> Any:
@@ -146,12 +181,29 @@ def connect(namespace: str | None = None) -> Remote:
         fail(error)
 
 
+# What the API says of requests, as somebody at a shell would do it.
+_AT_THE_SHELL = {
+    "send ?supersede=true, which aborts": "give --supersede, which aborts",
+    'send {"force": true} to take': "give --force to take",
+    'say how far with {"percent": N}': "say how far with --percent N",
+    "send the header `Authorization: Bearer TOKEN`": "set CONFIG_CENTER_TOKEN; `make run` writes "
+    "one to data/admin.token, which is read in its directory",
+}
+
+
+def at_the_shell(detail: str) -> str:
+    """The sentence of a problem, with options in place of what is sent."""
+    for said, meant in _AT_THE_SHELL.items():
+        detail = detail.replace(said, meant)
+    return detail
+
+
 def run(work: Coroutine[Any, Any, Any]) -> Any:
     """Carry out one verb. Exits with status 1 and a sentence."""
     try:
         return asyncio.run(work)
     except ApiError as error:
-        fail(error.detail, error.members)
+        fail(at_the_shell(error.detail), error.members)
     except ConfigError as error:
         fail(error)
     except KeyboardInterrupt:
@@ -162,5 +214,7 @@ def fail(reason: object, members: Mapping[str, Any] | None = None) -> NoReturn:
     """One sentence on stderr, each error of a list below it, status 1."""
     print(f"error: {reason}", file=sys.stderr)
     for found in (members or {}).get("errors", ()):
-        print(f"  {found.get('path') or '/'}: {found.get('message')}", file=sys.stderr)
+        line = f"{found.get('path') or '/'}: {found.get('message')}"
+        if line not in str(reason):  # a single one may be the sentence already
+            print(f"  {line}", file=sys.stderr)
     raise typer.Exit(1)

@@ -12,6 +12,10 @@ from config_center.cli.show import AsJson, Comment, Namespace
 
 app = typer.Typer(help="Canary rollouts: by key or id.", no_args_is_help=True)
 
+_WHO = {
+    "promoted": "everybody has the new version",
+    "aborted": "everybody has the version before",
+}
 Which = Annotated[str, typer.Argument(help="A key, or the id of a rollout.")]
 
 
@@ -54,47 +58,57 @@ def step(
     force: Annotated[bool, typer.Option(help="Allow a smaller share.")] = False,
     comment: Comment = "",
     namespace: Namespace = None,
+    json: AsJson = False,
 ) -> None:
     """Give the canary a larger share."""
     body: dict[str, Any] = {"force": force, "comment": comment}
     if percent is not None:
         body["percent"] = percent
-    _move(which, "step", body, namespace)
+    _move(which, "step", body, namespace, json)
 
 
 @app.command(epilog="Example: config-center rollout pause prompt")
-def pause(which: Which, comment: Comment = "", namespace: Namespace = None) -> None:
+def pause(
+    which: Which, comment: Comment = "", namespace: Namespace = None, json: AsJson = False
+) -> None:
     """Keep the share as it is until resume."""
-    _move(which, "pause", {"comment": comment}, namespace)
+    _move(which, "pause", {"comment": comment}, namespace, json)
 
 
 @app.command(epilog="Example: config-center rollout resume prompt")
-def resume(which: Which, comment: Comment = "", namespace: Namespace = None) -> None:
+def resume(
+    which: Which, comment: Comment = "", namespace: Namespace = None, json: AsJson = False
+) -> None:
     """Go on after a pause."""
-    _move(which, "resume", {"comment": comment}, namespace)
+    _move(which, "resume", {"comment": comment}, namespace, json)
 
 
 @app.command(epilog="Example: config-center rollout promote prompt")
-def promote(which: Which, comment: Comment = "", namespace: Namespace = None) -> None:
+def promote(
+    which: Which, comment: Comment = "", namespace: Namespace = None, json: AsJson = False
+) -> None:
     """Everybody gets the canary's version."""
-    _move(which, "promote", {"comment": comment}, namespace)
+    _move(which, "promote", {"comment": comment}, namespace, json)
 
 
 @app.command(epilog="Example: config-center rollout abort prompt")
-def abort(which: Which, comment: Comment = "", namespace: Namespace = None) -> None:
+def abort(
+    which: Which, comment: Comment = "", namespace: Namespace = None, json: AsJson = False
+) -> None:
     """Everybody gets the stable version again."""
-    _move(which, "abort", {"comment": comment}, namespace)
+    _move(which, "abort", {"comment": comment}, namespace, json)
 
 
-def _move(which: str, verb: str, body: dict[str, Any], namespace: str | None) -> None:
+def _move(which: str, verb: str, body: dict[str, Any], namespace: str | None, json: bool) -> None:
     remote = connect(namespace)
     done = run(remote.call("POST", remote.ns("rollouts", which, verb), body))
-    _show_one(done)
+    show.as_json(done) if json else _show_one(done)
 
 
 def _show_one(about: dict[str, Any]) -> None:
     keys = ", ".join(f"{k['key']} {k['from'] or '-'} -> {k['to']}" for k in about["keys"])
-    typer.echo(f"{about['id']}  {about['state']}  {about['percent']:g} %  {keys}")
+    who = _WHO.get(about["state"], f"{about['percent']:g} %")
+    typer.echo(f"{about['id']}  {about['state']}: {who}  {keys}")
     units = about.get("units")
     if units:
         typer.echo("  ".join(f"{name} {count}" for name, count in units.items()))

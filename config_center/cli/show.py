@@ -32,6 +32,14 @@ def value(plain: Any) -> None:
         as_json(plain)
 
 
+def done(plain: Any, words: str, json: bool) -> None:
+    """What a change answered: in words, or all of it."""
+    if json:
+        as_json(plain)
+    else:
+        typer.echo(words)
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """A plain table."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
@@ -39,7 +47,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         shown.add_column(column, overflow="fold")
     for row in rows:
         shown.add_row(*("-" if cell is None else str(cell) for cell in row))
-    Console(soft_wrap=True).print(shown)
+    Console(soft_wrap=True, markup=False, emoji=False, highlight=False).print(shown)
 
 
 def rollout(about: dict[str, Any] | None) -> str:

@@ -15,8 +15,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from client_sdk.errors import ConfigError, NotVerified
+from client_sdk.errors import ConfigError, NotTrusted, NotVerified
 from client_sdk.records import Beat
+from client_sdk.signing import TrustList
 from config_center.ledger.ending import end
 from config_center.ledger.words import Mode
 from config_center.store.base import Beaten, Empty, OutcomeUnknown, StoreDown, StoreRefused
@@ -120,9 +121,25 @@ class Keeper:
                 continue
             try:
                 await self._ledger.inspect()
+                await self._mend_trust()
             except NotVerified as error:
                 self._ledger.set_mode(Mode.TAMPERED, str(error))
             except ConfigError as error:
                 log.warning("the guard of %s could not look: %s", self._ledger.ns, error)
             except Exception:  # the guard must outlive whatever one look met
                 log.exception("the guard of %s failed", self._ledger.ns)
+
+    async def _mend_trust(self) -> None:
+        """
+        Lay our list of signing keys down again where another lies that our root did not sign.
+        Clients refuse such a list, so it harms only those that come anew.
+        """
+        ledger = self._ledger
+        if ledger.trust is None:
+            return
+        document = await ledger.store.read_trust(ledger.ns)
+        try:
+            TrustList.parse(document or b"", ledger.trust.root)
+        except NotTrusted:
+            log.error("the list of signing keys beside %s was edited; it is put right", ledger.ns)
+            await ledger.store.write_trust(ledger.ns, ledger.trust.encode())

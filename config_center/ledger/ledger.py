@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from client_sdk.image import Image, Ring
     from client_sdk.records import Beat, Record
-    from client_sdk.signing import SigningKey, Verifier
+    from client_sdk.signing import SigningKey, TrustList, Verifier
     from config_center.journal import Journal
     from config_center.ledger.watchers import Watcher
     from config_center.ledger.words import Draft
@@ -89,7 +89,9 @@ class Ledger:
         self.head: Record | None = None
         self.mode = Mode.STARTING
         self.reason = ""
+        self.doubt = ""  # while the reply to a change is missing; those who ask now wait
         self.ring: Ring = {}
+        self.trust: TrustList | None = None
         self.newest_beat: Beat | None = None
         self.watchers = Watchers()
         self.observers: list[Callable[[Record], None]] = []
@@ -103,6 +105,11 @@ class Ledger:
     def mark(self) -> Mark:
         """Position and chain value of the head we know."""
         return Mark(self.state.position, self.state.c)
+
+    def readiness(self) -> dict[str, str]:
+        """Whether the namespace takes changes now, and why not."""
+        mode = Mode.UNREACHABLE if self.doubt and self.mode is Mode.READY else self.mode
+        return {"mode": mode.value, "reason": self.reason or self.doubt}
 
     async def find(self, change: str) -> Committed | None:
         """The change of this id in verified history."""
@@ -209,6 +216,8 @@ class Ledger:
 
     def believe(self, state: NamespaceState, head: Record, news: Sequence[Record]) -> None:
         """Make a verified, journaled head ours and tell the watchers."""
+        if head.c != self.state.c and (not news or news[0].header.p != self.state.c):
+            self.recent.clear()  # a hole: what is kept in memory has none
         self.state, self.head = state, head
         for record in news:
             self.recent[record.position] = record
@@ -220,6 +229,7 @@ class Ledger:
 
     async def inspect(self) -> None:
         """Compare the store with the verified state (the background guard)."""
+        ring = dict(self.ring)  # before the store is read: what is in it now is there already
         image = await self._read_image()
         rows = await self._read_recent_log()
         async with self.lock:
@@ -230,7 +240,9 @@ class Ledger:
             if not moved:
                 recent = dict(self.recent)
                 state = self.state
-                difference = await asyncio.to_thread(compare, state, image, rows or [], recent)
+                difference = await asyncio.to_thread(
+                    compare, state, image, rows or [], recent, ring
+                )
             if difference is not None:
                 self.set_mode(Mode.TAMPERED, difference)
             elif moved or self.mode is Mode.TAMPERED:

@@ -18,7 +18,7 @@ from client_sdk.steps import Mark
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from client_sdk.image import Image
+    from client_sdk.image import Image, Ring
     from client_sdk.records import Position, Record
     from client_sdk.signing import Verifier
     from client_sdk.state import NamespaceState
@@ -68,10 +68,12 @@ def compare(
     image: Image,
     log: Sequence[Record],
     recent: Mapping[Position, Record],
+    ring: Ring,
 ) -> str | None:
     """
     The first difference between what a store holds and the verified ``state`` at the same head, as
-    a sentence; ``None`` when there is none. ``recent`` are the verified newest records by position.
+    a sentence; ``None`` when there is none. ``recent`` are the verified newest records by position,
+    ``log`` the rows from the oldest of them on, ``ring`` the data keys this center knows of.
     """
     if image.head.c != state.c:
         return f"its head {image.head.position} is not the one this center verified"
@@ -83,17 +85,44 @@ def compare(
             return f"the body of {entry.key!r} was changed behind the center's back"
     if len(image.entries) != len(state.entries):
         return "a current record was removed behind the center's back"
-    return _compare_log(log, recent)
+    if any(image.ring.get(name) != wrapped for name, wrapped in ring.items()):
+        return "a data key of its secrets was changed behind the center's back"
+    return _compare_log(state, log, recent)
 
 
-def _compare_log(log: Sequence[Record], recent: Mapping[Position, Record]) -> str | None:
+def _compare_log(
+    state: NamespaceState, log: Sequence[Record], recent: Mapping[Position, Record]
+) -> str | None:
+    """
+    Rows older than what memory holds are left to their signatures, which clients check. A row after
+    the head has to follow it (another center's, written since). Trimming takes the oldest only.
+    """
+    oldest = min(recent, default=None)
+    seen = set()
     for row in log:
-        mine = recent.get(row.position)
-        if mine is None:
-            continue  # older than what is kept in memory; clients verify it by its signature
-        if row.c != mine.c or row.sig != mine.sig or not row.bodies.keys() <= mine.bodies.keys():
-            return f"log row {row.position} was changed behind the center's back"
-    return None
+        if row.position > state.position:
+            if row.header.p != state.c:
+                return _said_of(row.position, "planted")
+            break
+        if oldest is None or row.position < oldest:
+            continue
+        what = _edit_of(row, recent.get(row.position))
+        if what:
+            return _said_of(row.position, what)
+        seen.add(row.position)
+    gone = recent.keys() - seen - {at for at in recent if seen and at < min(seen)}
+    return _said_of(min(gone), "removed") if gone else None
+
+
+def _edit_of(row: Record, mine: Record | None) -> str:
+    if mine is None:
+        return "planted"
+    same = row.c == mine.c and row.sig == mine.sig and row.bodies.keys() <= mine.bodies.keys()
+    return "" if same else "changed"
+
+
+def _said_of(position: Position, what: str) -> str:
+    return f"log row {position} was {what} behind the center's back"
 
 
 def mark_of(record: Record) -> Mark:

@@ -122,7 +122,8 @@ class Registry:
 
     async def publish_trust(self, trust: TrustList) -> None:
         """Lay the list of signing keys beside every namespace, for clients of the store."""
-        for ns in self._ledgers:
+        for ns, ledger in self._ledgers.items():
+            ledger.trust = trust
             await self.store.write_trust(ns, trust.encode())
 
     async def _is_absent(self, ns: str) -> bool:

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from client_sdk.errors import NotVerified
 from client_sdk.records import Header, Position, Record
 from config_center.ledger.ending import end
 from config_center.ledger.words import Committed, Mode
@@ -119,7 +120,10 @@ class Writer:
                 return
             if self._ledger.mode is not Mode.READY:
                 break
-            await self._attempt(batch)
+            try:
+                await self._attempt(batch)
+            except NotVerified as error:
+                self._ledger.set_mode(Mode.TAMPERED, str(error))
         for waiting in batch:
             ready = self._ledger.mode is Mode.READY
             waiting.refuse(_busy(self._ledger.ns) if ready else self._ledger.problem())
@@ -237,11 +241,15 @@ class Writer:
         for step in steps:
             step.waiting.refuse(_unknown(step.waiting.draft.id))
         ledger = self._ledger
-        while True:
-            await ledger.refresh()
-            if ledger.mode is not Mode.UNREACHABLE:
-                return
-            await asyncio.sleep(_RECOVER_EVERY)
+        ledger.doubt = "the store did not answer a change"
+        try:
+            while True:
+                await ledger.refresh()
+                if ledger.mode is not Mode.UNREACHABLE:
+                    return
+                await asyncio.sleep(_RECOVER_EVERY)
+        finally:
+            ledger.doubt = ""
 
     def _refuse(self, steps: list[_Step], error: StoreDown | StoreRefused) -> None:
         full = isinstance(error, StoreRefused) and error.full

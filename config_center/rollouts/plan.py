@@ -150,7 +150,10 @@ def check_percent(value: Any) -> float:
     try:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise InvalidValue("percent is a number from 0 to 100")
-        return share(value) / 1000
+        rounded = share(value) / 1000
+        if rounded in (0, 100) and value != rounded:  # nobody or everybody is not what was meant
+            raise InvalidValue(f"percent goes in steps of 0.001; {value} would be {rounded:g}")
+        return rounded
     except InvalidValue as error:
         raise invalid(str(error), field="percent") from None
 

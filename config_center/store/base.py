@@ -169,6 +169,10 @@ class Store(ABC):
         """Add wrapped data keys."""
 
     @abstractmethod
+    async def read_trust(self, ns: str) -> bytes | None:
+        """The list of signing keys that lies beside the namespace."""
+
+    @abstractmethod
     async def write_trust(self, ns: str, document: bytes) -> None:
         """Lay down the list of signing keys for clients that read only the store."""
 

@@ -148,6 +148,9 @@ class MemoryStore(Store):
         for dek, entry in entries.items():
             self.spaces[ns].ring.setdefault(dek, entry)
 
+    async def read_trust(self, ns: str) -> bytes | None:
+        return self.spaces[ns].trust
+
     async def write_trust(self, ns: str, document: bytes) -> None:
         self.spaces[ns].trust = document
 

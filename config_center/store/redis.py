@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import redis.asyncio as redis
@@ -25,16 +24,14 @@ from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
     ConnectionError,
-    NoScriptError,
     RedisError,
     ResponseError,
 )
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from client_sdk.errors import NotVerified
-from client_sdk.image import Image, decode_row, encode_row
+from client_sdk.image import Image
 from client_sdk.records import INLINE_LIMIT, START, Position, Record
-from client_sdk.state import bucket_of
 from client_sdk.transports.keyspace import Keyspace
 from config_center.store.base import (
     Beaten,
@@ -53,20 +50,27 @@ from config_center.store.base import (
     StoreDown,
     StoreRefused,
 )
+from config_center.store.decoding import (
+    HEAD,
+    decode_head,
+    decode_log_row,
+    decode_rows,
+    proof_of,
+    text_of,
+)
 from config_center.store.fitness import UNSEEN, judge_config, judge_version
+from config_center.store.scripts import Script, is_inline, record_args
 from config_center.store.trimming import trim
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from client_sdk.image import Ring
-    from client_sdk.state import Entry
     from client_sdk.steps import Mark
     from config_center.store.base import Pending
 
 log = logging.getLogger(__name__)
 
-FRAME_CAP = 16 * 1024
 _TIMEOUT = 5.0
 _FRESH = 2.0
 _OUTCOMES: dict[bytes, CommitOutcome] = {
@@ -94,7 +98,7 @@ class RedisStore(Store):
         self._writes = redis.Redis.from_url(url, single_connection_client=True, **patient)
         self._turn = asyncio.Lock()
         self._written_at = -_FRESH
-        self._scripts = {name: _Script(name) for name in ("commit", "create", "beat")}
+        self._scripts = {name: Script(name) for name in ("commit", "create", "beat")}
         self._trims = 0
 
     async def open(self) -> None:
@@ -106,12 +110,14 @@ class RedisStore(Store):
 
     async def head(self, ns: str) -> StoredHead | None:
         pipe = self._reads.pipeline(transaction=True)
-        pipe.hmget(Keyspace(ns).head, ["rec", "rid"])
+        pipe.hmget(Keyspace(ns).head, [*HEAD, "rid"])
         pipe.info("replication")
-        (frame, rid), info = await self._read(pipe.execute())
-        if frame is None:
-            return None
-        return StoredHead(Record.decode(frame), _text(rid) == info["master_replid"])
+        with proof_of(ns):
+            (*fields, rid), info = await self._look(pipe.execute())
+            record = decode_head(ns, fields)
+            if record is None:
+                return None
+            return StoredHead(record, rid == info["master_replid"].encode())
 
     async def create(self, pending: Pending) -> CommitOutcome:
         record = pending.record
@@ -140,7 +146,7 @@ class RedisStore(Store):
             len(pendings),
         ]
         for pending in pendings:
-            args += _record_args(pending)
+            args += record_args(pending)
         outcome = _outcome(await self._run("commit", names, args))
         if isinstance(outcome, Committed):
             await self._trim(keys, now, len(pendings))
@@ -162,26 +168,29 @@ class RedisStore(Store):
         pipe = self._reads.pipeline(transaction=True)
         pipe.xrange(stream, min=f"({after}", max="+")
         pipe.xrange(stream, min="-", max="+", count=1)
-        rows, oldest = await self._read(pipe.execute())
-        if after > START and oldest and Position.parse(_text(oldest[0][0])).v > after.v + 1:
-            return None
-        records = [Record.decode(fields[b"r"]) for _, fields in rows]
-        return await self._with_bodies(ns, records)
+        with proof_of(ns):
+            rows, oldest = await self._look(pipe.execute())
+            if after > START and oldest and Position.parse(text_of(oldest[0][0])).v > after.v + 1:
+                return None
+            records = [decode_log_row(ns, *row) for row in rows]
+            return await self._with_bodies(ns, records)
 
     async def read_image(self, ns: str) -> Image | None:
         keys = Keyspace(ns)
         pipe = self._reads.pipeline(transaction=True)
-        pipe.hget(keys.head, "rec")
+        pipe.hmget(keys.head, HEAD)
         pipe.hgetall(keys.current)
         pipe.hgetall(keys.ring)
-        frame, rows, ring = await self._read(pipe.execute())
-        if frame is None:
-            return None
-        entries = await asyncio.to_thread(_decode_rows, ns, rows)
-        wrapped = {_text(dek): _text(entry) for dek, entry in ring.items()}
-        image = Image(Record.decode(frame), entries, wrapped)
-        missing = image.missing()
-        return image.with_bodies(await self.read_bodies(ns, missing)) if missing else image
+        with proof_of(ns):
+            fields, rows, ring = await self._look(pipe.execute())
+            head = decode_head(ns, fields)
+            if head is None:
+                return None
+            entries = await asyncio.to_thread(decode_rows, ns, rows)
+            wrapped = {text_of(dek): text_of(entry) for dek, entry in ring.items()}
+            image = Image(head, entries, wrapped)
+            missing = image.missing()
+            return image.with_bodies(await self.read_bodies(ns, missing)) if missing else image
 
     async def read_bodies(self, ns: str, hashes: Iterable[str]) -> dict[str, bytes]:
         """Large bodies by hash; those that are not there are left out."""
@@ -196,6 +205,11 @@ class RedisStore(Store):
         for dek, entry in entries.items():
             pipe.hsetnx(Keyspace(ns).ring, dek, entry)
         await self._read(pipe.execute())
+
+    async def read_trust(self, ns: str) -> bytes | None:
+        with proof_of(ns):
+            document: bytes | None = await self._look(self._reads.get(Keyspace(ns).trust))
+            return document
 
     async def write_trust(self, ns: str, document: bytes) -> None:
         await self._read(self._reads.set(Keyspace(ns).trust, document))
@@ -212,10 +226,10 @@ class RedisStore(Store):
         found = await self._read(self._reads.xread(streams, count=100))
         reports, moved = [], dict(cursors)
         for stream, rows in found:
-            instance = names[_text(stream)]
+            instance = names[text_of(stream)]
             for row_id, fields in rows:
                 reports.append((instance, fields[b"r"]))
-                moved[instance] = _text(row_id)
+                moved[instance] = text_of(row_id)
         return reports, moved
 
     async def remove_bodies(self, ns: str, hashes: Iterable[str]) -> None:
@@ -291,12 +305,23 @@ class RedisStore(Store):
         except RedisError as error:
             raise StoreDown(_reason(error)) from error
 
+    async def _look(self, call: Any) -> Any:
+        """A read of what centers write: a key of another type there was put by somebody else."""
+        try:
+            return await call
+        except ResponseError as error:
+            if "WRONGTYPE" in _reason(error):
+                raise NotVerified("a key of it is not of the type that centers write") from error
+            raise _refusal(error) from error
+        except RedisError as error:
+            raise StoreDown(_reason(error)) from error
+
     async def _write_large(self, keys: Keyspace, pendings: Sequence[Pending]) -> None:
         large = {
             keys.body(sha): body
             for pending in pendings
             for sha, body in pending.record.bodies.items()
-            if len(body) > INLINE_LIMIT or not _is_inline(pending.record)
+            if len(body) > INLINE_LIMIT or not is_inline(pending.record)
         }
         if large:
             await self._read(self._reads.mset(large))
@@ -321,62 +346,15 @@ class RedisStore(Store):
             log.warning("the log of %s could not be trimmed: %s", keys.ns, _reason(error))
 
 
-class _Script:
-    """A script file, sent by hash and loaded where it is not known yet."""
-
-    def __init__(self, name: str) -> None:
-        self._text = resources.files(__package__).joinpath(f"{name}.lua").read_text("utf-8")
-        self._sha: str | None = None
-
-    async def run(self, client: redis.Redis, keys: list[str], args: list[Any]) -> Any:
-        if self._sha is None:
-            self._sha = await client.script_load(self._text)
-        try:
-            return await client.evalsha(self._sha, len(keys), *keys, *args)
-        except NoScriptError:  # a restarted server; nothing ran
-            await client.script_load(self._text)
-            return await client.evalsha(self._sha, len(keys), *keys, *args)
-
-
-def _record_args(pending: Pending) -> list[Any]:
-    record = pending.record
-    header = record.header
-    inline = _is_inline(record)
-    frame = record.encode(bodies=inline)
-    bare = record.encode(bodies=False)
-    notice = frame if len(frame) <= FRAME_CAP else bare if len(bare) <= FRAME_CAP else b""
-    args: list[Any] = [header.e, header.v, record.c.hex(), header.id, header.req_hash]
-    args += [frame, bare, notice, len(pending.entries)]
-    for entry in pending.entries:
-        args += [entry.key, encode_row(entry, INLINE_LIMIT)]
-    buckets = {bucket_of(entry.key) for entry in pending.entries}
-    args.append(len(buckets))
-    for index in buckets:
-        args += [index, pending.state.buckets[index].hex()]
-    return args
-
-
-def _is_inline(record: Record) -> bool:
-    return sum(map(len, record.bodies.values())) <= INLINE_LIMIT
-
-
 def _filled(record: Record, found: Mapping[str, bytes]) -> Record:
     named = {content.sha256 for op in record.header.ops for content in op.contents}
     more = {sha: found[sha] for sha in named & found.keys()}
     return Record(record.header, record.raw, record.sig, record.c, {**record.bodies, **more})
 
 
-def _decode_rows(ns: str, rows: Mapping[bytes, bytes]) -> tuple[Entry, ...]:
-    entries = tuple(map(decode_row, rows.values()))
-    for field, entry in zip(rows, entries, strict=True):
-        if _text(field) != entry.key:
-            raise NotVerified(f"the row of {_text(field)!r} in {ns} is that of {entry.key!r}")
-    return entries
-
-
 def _outcome(reply: list[bytes]) -> CommitOutcome:
     if reply[0] == b"DUP":
-        return Duplicate(_text(reply[1]))
+        return Duplicate(text_of(reply[1]))
     return _OUTCOMES[reply[0]]
 
 
@@ -389,10 +367,6 @@ def _refusal(error: ResponseError) -> StoreRefused | StoreDown:
 
 def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
-
-
-def _text(raw: bytes | str) -> str:
-    return raw.decode("utf-8") if isinstance(raw, bytes) else raw
 
 
 def _now() -> int:

@@ -27,9 +27,14 @@ function element(tag, text, attributes = {}) {
   return node;
 }
 
-async function attempt(work) {
+function attempt(work) {
+  $("problem").hidden = true;
+  return telling(work);
+}
+
+// What the page does by itself: it leaves the problem that somebody still reads where it is.
+async function telling(work) {
   try {
-    $("problem").hidden = true;
     await work();
   } catch (error) {
     const said = words().problems?.[error.name];
@@ -148,7 +153,7 @@ let pending = null;
 function soon() {
   pending ??= setTimeout(() => {
     pending = null;
-    attempt(showKeys);
+    telling(showKeys);
   }, 200);
 }
 

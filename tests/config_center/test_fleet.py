@@ -25,6 +25,7 @@ def test_deltas_add_up_and_replays_are_dropped() -> None:
         "instance": "gw",
         "incarnation": "i",
         "position": "1-1",
+        "last_seen": "1970-01-01T00:00:01.000Z",
         "keys": {"a": {"version": 1}, "b": {"version": 3}},
         "devices": 0,
     }

@@ -77,7 +77,7 @@ async def test_what_is_wrong_is_one_sentence_and_status_1(shell: Shell) -> None:
     assert "error:" in await shell("get", "nothing", status=1)
     assert "error:" in await shell("put", "Bad Key", "--text", "x", status=1)
     await shell("put", "prompt", "--nonsense", status=2)
-    await shell("put", "prompt", status=1)
+    await shell("put", "prompt", status=2)
 
 
 async def test_namespaces_schemas_tokens_and_trust(shell: Shell, tmp_path: Path) -> None:

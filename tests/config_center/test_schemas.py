@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from client_sdk.sealing import ANY
 from config_center.problems import Problem
 from config_center.schemas import compile_binding
 
@@ -43,3 +44,41 @@ def test_write_only_properties_are_secret_and_stand_for_texts_when_sealed() -> N
 
 def test_a_kind_knows_its_secrets() -> None:
     assert compile_binding({"kind": "llm"}).secret_paths == (("api_key",),)
+
+
+@pytest.mark.parametrize(
+    ("document", "paths"),
+    [
+        (
+            {
+                "properties": {"api_key": {"$ref": "#/$defs/s"}},
+                "$defs": {"s": {"type": "string", "writeOnly": True}},
+            },
+            {("api_key",)},
+        ),
+        ({"type": "array", "prefixItems": [{"writeOnly": True}]}, {(ANY,)}),
+        ({"if": True, "then": {"properties": {"k": {"writeOnly": True}}}}, {("k",)}),
+        ({"if": True, "else": {"properties": {"k": {"writeOnly": True}}}}, {("k",)}),
+        ({"dependentSchemas": {"a": {"properties": {"k": {"writeOnly": True}}}}}, {("k",)}),
+        (
+            {"$defs": {"n": {"properties": {"k": {"writeOnly": True}, "n": {"$ref": "#/$defs/n"}}}},
+             "$ref": "#/$defs/n"},
+            {("k",)},
+        ),
+    ],
+)  # fmt: skip
+def test_secrets_are_found_wherever_a_path_leads(document: dict, paths: set) -> None:
+    assert set(compile_binding({"json_schema": document}).secret_paths) == paths
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"patternProperties": {"^api": {"writeOnly": True}}},
+        {"not": {"properties": {"k": {"writeOnly": True}}}},
+        {"$defs": {"unused": {"writeOnly": True}}},
+    ],
+)
+def test_a_secret_that_cannot_be_followed_refuses_the_schema(document: dict) -> None:
+    with pytest.raises(Problem, match="cannot be followed"):
+        compile_binding({"json_schema": document})

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import orjson
 import pytest
 
 from tests.config_center.api.world import NS, http
@@ -253,6 +254,36 @@ async def test_a_kind_refuses_with_every_error_and_masks_its_secrets(tmp_path: P
     assert b"sk-1" not in raw
     assert again == 200
     assert same["warnings"] != []
+
+
+async def test_what_becomes_secret_later_is_masked_everywhere_and_does_not_come_back_readable(
+    tmp_path: Path,
+) -> None:
+    """Version 1 was written before anybody said that one of its fields is a secret."""
+    async with http(tmp_path) as call:
+        value = {"type": "openai", "base_url": "http://127.0.0.1:1/v1", "model": "m"}
+        text = orjson.dumps({**value, "api_key": "sk-old"}).decode()
+        await call("PUT", f"{NS}/keys/llm", {"value": text, "format": "yaml"})
+        _, bound, _ = await call("PUT", f"{NS}/keys/llm/schema", {"kind": "llm"})
+        shown = [
+            (await call("GET", f"{NS}/keys/llm{question}"))[1]
+            for question in ("", "?version=1", "?unit=24:6f:28:a0:00:01")
+        ]
+        new = {**value, "api_key": "sk-new"}
+        await call("PUT", f"{NS}/keys/llm", {"value": new})
+        shown += [
+            (await call("GET", f"{NS}/keys/llm/diff?from=1&to=2&format={form}"))[1]
+            for form in ("structural", "unified", "json-patch")
+        ]
+        status, back, _ = await call("POST", f"{NS}/keys/llm/rollback", {"to": 1})
+        _, now, _ = await call("GET", f"{NS}/snapshot")
+        again, _, _ = await call("POST", f"{NS}/keys/llm/rollback", {"to": 2})
+
+    assert "/api_key is secret from now on" in bound["warnings"][0]
+    assert all("sk-" not in str(each) for each in shown)
+    assert all("$sealed" in str(each) for each in shown)
+    assert (status, back["rollback_of"], again) == (200, 1, 200)
+    assert b"sk-" not in now
 
 
 async def test_a_json_schema_of_ones_own_is_kept(tmp_path: Path) -> None:

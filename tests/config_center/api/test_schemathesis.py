@@ -24,7 +24,7 @@ CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,"
     "response_schema_conformance,ignored_auth"
 )
-WITHIN = 600.0
+WITHIN = 280.0
 
 
 def run(center: CenterProcess, home: Path, token: str | None, config: str, *more: str) -> str:

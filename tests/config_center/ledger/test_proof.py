@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,8 @@ from client_sdk.errors import NotVerified
 from client_sdk.image import Image
 from client_sdk.records import GENESIS, START
 from client_sdk.steps import Mark
-from config_center.ledger.proof import compare, mark_of, prove
+from config_center.ledger import proof
+from config_center.ledger.proof import mark_of, prove
 from tests.history import STRANGER, History, put, verifier
 
 
@@ -70,14 +72,34 @@ def test_every_difference_from_what_was_verified_is_said() -> None:
     other.add(put("k", 9, 4))
     resigned = replace(log[-1], sig=bytes(64))
 
+    def compare(*args: Any) -> str | None:
+        return proof.compare(*args, {"dek": "wrapped"})
+
+    image = replace(image, ring={"dek": "wrapped", "of another center": "just now"})
+    late = {at: recent[at] for at in sorted(recent)[2:]}
+    after, stray = other.records[-1], History(key=STRANGER).add(put("k", 1))
     assert compare(state, image, log, recent) is None
+    assert compare(state, image, log, late) is None
+    assert compare(state, image, log[1:], recent) is None
     assert compare(state, image, log[:1], {}) is None
+    assert compare(state, image, [*log, after], recent) is None
     said = [
         compare(state, image_of(other), log, recent),
         compare(state, replace(image, entries=(changed,)), log, recent),
         compare(state, replace(image, entries=(body,)), log, recent),
         compare(state, replace(image, entries=()), log, recent),
         compare(state, image, [resigned], recent),
+        compare(state, replace(image, ring={"dek": "other"}), log, recent),
+        compare(state, image, log, {at: r for at, r in recent.items() if r != log[1]}),
+        compare(state, image, [log[0], *log[2:]], recent),
+        compare(
+            state, image, [*log, replace(after, header=replace(after.header, p=b"")), stray], recent
+        ),
+        compare(state, image, [], recent),
     ]
-    words = ("head", "current record of 'k'", "body of 'k'", "was removed", "log row 1-4")
+    words = (
+        *("head", "current record of 'k'", "body of 'k'", "was removed", "log row 1-4 was changed"),
+        *("a data key", "log row 1-2 was planted", "log row 1-2 was removed"),
+        *("log row 1-5 was planted", "log row 1-1 was removed"),
+    )
     assert all(word in str(each) for word, each in zip(words, said, strict=True))

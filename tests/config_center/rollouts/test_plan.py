@@ -71,6 +71,8 @@ def test_superseding_ends_the_whole_rollout() -> None:
         {},
         {"percent": -1},
         {"percent": True},
+        {"percent": 0.0004},
+        {"percent": 99.9996},
         {"percent": "10"},
         {"percent": 1, "unit": "user"},
         {"percent": 1, "salt": ""},
