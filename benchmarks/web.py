@@ -46,7 +46,7 @@ async def lines(size: float) -> AsyncIterator[Line]:
             bare = process(sys.executable, "-c", _BARE, str(port), body, log=home / "bare.log")
             await stack.enter_async_context(bare)
             other = f"http://127.0.0.1:{port}"
-            await _until_there(session, other + path)
+            await until_there(session, other + path)
             ours, theirs = [], []
             for turn in range(rounds + 1):
                 one = await _per_second(session, url + path, seconds)
@@ -60,7 +60,8 @@ async def lines(size: float) -> AsyncIterator[Line]:
             )  # fmt: skip
 
 
-async def _until_there(session: aiohttp.ClientSession, url: str) -> None:
+async def until_there(session: aiohttp.ClientSession, url: str) -> None:
+    """Until something answers at ``url``."""
     async with asyncio.timeout(30):
         while True:
             try:

@@ -38,8 +38,8 @@ async def lines(size: float) -> AsyncIterator[Line]:
             client = await stack.enter_async_context(aetcd.Client(port=port))
             ours, theirs = [], []
             for turn in range(rounds + 1):
-                one = await _per_second(_by_http(session, url), seconds)
-                other = await _per_second(_to_etcd(client), seconds)
+                one = await per_second(by_http(session, url), seconds)
+                other = await per_second(to_etcd(client), seconds)
                 if turn:
                     ours.append(one)
                     theirs.append(other)
@@ -49,7 +49,8 @@ async def lines(size: float) -> AsyncIterator[Line]:
             )  # fmt: skip
 
 
-async def _per_second(write: Write, seconds: float) -> float:
+async def per_second(write: Write, seconds: float) -> float:
+    """How often 50 writers, each waiting for its answer, get done in a second."""
     end = time.perf_counter() + seconds
 
     async def writer(name: int) -> int:
@@ -64,7 +65,9 @@ async def _per_second(write: Write, seconds: float) -> float:
     return sum(counts) / (time.perf_counter() - began)
 
 
-def _by_http(session: aiohttp.ClientSession, url: str) -> Write:
+def by_http(session: aiohttp.ClientSession, url: str) -> Write:
+    """A publish through the API."""
+
     async def write(name: int, number: int) -> None:
         target = f"{url}/v1/namespaces/default/keys/k{name}"
         async with session.put(target, json={"value": f"{number} {_PAYLOAD}"}) as response:
@@ -74,7 +77,9 @@ def _by_http(session: aiohttp.ClientSession, url: str) -> Write:
     return write
 
 
-def _to_etcd(client: Any) -> Write:
+def to_etcd(client: Any) -> Write:
+    """The peer's put."""
+
     async def write(name: int, number: int) -> None:
         await client.put(f"k{name}".encode(), f"{number} {_PAYLOAD}".encode())
 
