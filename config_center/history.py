@@ -12,7 +12,7 @@ from config_center.schemas import binding_of
 
 if TYPE_CHECKING:
     from client_sdk.contents import Content
-    from config_center.journal import Version
+    from config_center.journal_tables import Version
     from config_center.publishing import Condition
     from config_center.schemas import Binding
     from config_center.space import Space

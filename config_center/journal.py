@@ -9,6 +9,8 @@ fsync, and every public method is one transaction. A row's status is its life:
     seen       read from the store, verified
     refused    lost the compare-and-set; never happened
     replayed   happened, was lost by the store, and is back under a newer epoch as another row
+    orphan     happened, was lost by the store, and waits for people to decide
+    dropped    they decided against it
 
 ``committed`` and ``seen`` rows are history; nothing else is ever shown. Bodies lie once by their
 hash. ``versions`` is an index over the operations, so that a key's history is not a scan.
@@ -23,39 +25,30 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from client_sdk.contents import Content
 from client_sdk.errors import SettingInvalid, StateInUse
-from client_sdk.records import Header, Position, Record, chain
+from client_sdk.records import START, Header, Position, Record
+from config_center.journal_tables import (
+    HISTORY,
+    SCHEMA,
+    Version,
+    body_of,
+    insert,
+    record_of,
+    records_after,
+    versions_of,
+    with_bodies,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
 T = TypeVar("T")
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS about(name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS epochs(ns TEXT PRIMARY KEY, highest INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS rows(
-  c BLOB PRIMARY KEY, ns TEXT NOT NULL, e INTEGER NOT NULL, v INTEGER NOT NULL, id TEXT NOT NULL,
-  header BLOB NOT NULL, sig BLOB NOT NULL, st TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS rows_by_position ON rows(ns, e, v);
-CREATE INDEX IF NOT EXISTS rows_by_id ON rows(ns, id);
-CREATE TABLE IF NOT EXISTS bodies(sha256 TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS versions(
-  ns TEXT NOT NULL, key TEXT NOT NULL, version INTEGER NOT NULL, c BLOB NOT NULL,
-  sha256 TEXT NOT NULL, size INTEGER NOT NULL, format TEXT NOT NULL, rollback_of INTEGER,
-  stable INTEGER NOT NULL,
-  PRIMARY KEY(ns, key, version, c)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS versions_by_hash ON versions(ns, sha256);
-CREATE TABLE IF NOT EXISTS holes(ns TEXT, after_c BLOB, before_c BLOB, PRIMARY KEY(ns, before_c));
-"""
-_HISTORY = "st IN ('committed', 'seen')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +57,6 @@ class Found:
 
     header: Header
     c: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """One version of a key: its content (no body), and the change that brought it."""
-
-    content: Content
-    header: Header
 
 
 class Journal:
@@ -105,11 +90,11 @@ class Journal:
 
     async def intend(self, ns: str, records: Sequence[Record]) -> None:
         """Write down what is about to be sent."""
-        await self._do(lambda db: _insert(db, ns, records, "intent"))
+        await self._do(lambda db: insert(db, ns, records, "intent"))
 
     async def seen(self, ns: str, records: Sequence[Record]) -> None:
         """Write down verified records of the store; an intent among them is history now."""
-        await self._do(lambda db: _insert(db, ns, records, "seen"))
+        await self._do(lambda db: insert(db, ns, records, "seen"))
 
     async def mark(self, chains: Iterable[bytes], status: str) -> None:
         """Set the status of rows by their chain values."""
@@ -147,19 +132,59 @@ class Journal:
 
     # -- reading ------------------------------------------------------------------------------
 
+    async def known(self, ns: str, chains: Iterable[bytes]) -> set[bytes]:
+        """Those of these chain values that history holds."""
+        query = f"SELECT 1 FROM rows WHERE c = ? AND ns = ? AND {HISTORY}"
+
+        def read(db: sqlite3.Connection) -> set[bytes]:
+            return {c for c in chains if db.execute(query, (c, ns)).fetchone()}
+
+        return await self._do(read)
+
+    async def holds(self, ns: str, c: bytes) -> bool:
+        """True when this record was signed or seen here, whatever became of it."""
+        query = "SELECT 1 FROM rows WHERE c = ? AND ns = ?"
+        return await self._do(lambda db: db.execute(query, (c, ns)).fetchone() is not None)
+
+    async def position_of(self, ns: str, c: bytes) -> Position:
+        """Where the record of this chain value stands; the beginning for one that is unknown."""
+        query = "SELECT e, v FROM rows WHERE c = ? AND ns = ?"
+        row = await self._do(lambda db: db.execute(query, (c, ns)).fetchone())
+        return START if row is None else Position(*row)
+
+    async def since(self, ns: str, ms: int) -> list[Record]:
+        """History written down since ``ms`` (milliseconds), oldest first, with bodies."""
+        query = f"SELECT header, sig FROM rows WHERE ns = ? AND at >= ? AND {HISTORY} ORDER BY e, v"
+
+        def read(db: sqlite3.Connection) -> list[Record]:
+            rows = db.execute(query, (ns, ms)).fetchall()
+            return [with_bodies(db, raw, sig) for raw, sig in rows]
+
+        return await self._do(read)
+
+    async def orphans(self, ns: str) -> list[Record]:
+        """What waits for people to decide, oldest first, with bodies."""
+        query = "SELECT header, sig FROM rows WHERE ns = ? AND st = 'orphan' ORDER BY e, v"
+
+        def read(db: sqlite3.Connection) -> list[Record]:
+            rows = db.execute(query, (ns,)).fetchall()
+            return [with_bodies(db, raw, sig) for raw, sig in rows]
+
+        return await self._do(read)
+
     async def newest(self, ns: str) -> Record | None:
         """The newest record of history, without bodies."""
         query = (
-            f"SELECT header, sig FROM rows WHERE ns = ? AND {_HISTORY} "
+            f"SELECT header, sig FROM rows WHERE ns = ? AND {HISTORY} "
             "ORDER BY e DESC, v DESC LIMIT 1"
         )
         rows = await self._do(lambda db: db.execute(query, (ns,)).fetchall())
-        return _record(rows[0][0], rows[0][1], {}) if rows else None
+        return record_of(rows[0][0], rows[0][1], {}) if rows else None
 
     async def find(self, ns: str, change: str) -> Found | None:
         """The change of this id."""
         query = (
-            f"SELECT header, c FROM rows WHERE ns = ? AND id = ? AND {_HISTORY} "
+            f"SELECT header, c FROM rows WHERE ns = ? AND id = ? AND {HISTORY} "
             "ORDER BY e DESC, v DESC LIMIT 1"
         )
         row = await self._do(lambda db: db.execute(query, (ns, change)).fetchone())
@@ -173,32 +198,32 @@ class Journal:
 
     async def above(self, ns: str, position: Position) -> list[Record]:
         """History above a position, oldest first, with bodies."""
-        return await self._do(lambda db: _records(db, ns, position, -1))
+        return await self._do(lambda db: records_after(db, ns, position, -1))
 
     async def after(self, ns: str, position: Position, limit: int) -> list[Record] | None:
         """The same, bounded; ``None`` when history does not hold the position itself."""
 
         def read(db: sqlite3.Connection) -> list[Record] | None:
-            query = f"SELECT 1 FROM rows WHERE ns = ? AND e = ? AND v = ? AND {_HISTORY}"
+            query = f"SELECT 1 FROM rows WHERE ns = ? AND e = ? AND v = ? AND {HISTORY}"
             if position > (0, 0) and not db.execute(query, (ns, *position)).fetchone():
                 return None
-            return _records(db, ns, position, limit)
+            return records_after(db, ns, position, limit)
 
         return await self._do(read)
 
     async def versions(self, ns: str, key: str) -> list[Version]:
         """All versions of a key, oldest first, each with the change that brought it."""
-        return await self._do(lambda db: _versions(db, ns, key, None))
+        return await self._do(lambda db: versions_of(db, ns, key, None))
 
     async def version(self, ns: str, key: str, version: int) -> Version | None:
         """One version of a key, with its body."""
 
         def read(db: sqlite3.Connection) -> Version | None:
-            found = _versions(db, ns, key, version)
+            found = versions_of(db, ns, key, version)
             if not found:
                 return None
             content = found[0].content
-            body = _body(db, content.sha256)
+            body = body_of(db, content.sha256)
             return Version(
                 Content(
                     content.version,
@@ -217,7 +242,7 @@ class Journal:
         """The newest version below ``version`` (``None``: at all) that stable units ever got."""
         query = (
             "SELECT max(version) FROM versions JOIN rows USING (c) WHERE versions.ns = ? "
-            f"AND versions.key = ? AND stable AND version < ? AND {_HISTORY}"
+            f"AND versions.key = ? AND stable AND version < ? AND {HISTORY}"
         )
         below = 2**53 if version is None else version
         row = await self._do(lambda db: db.execute(query, (ns, key, below)).fetchone())
@@ -225,7 +250,7 @@ class Journal:
 
     async def headers(self, ns: str) -> list[Header]:
         """Every change of a namespace, oldest first."""
-        query = f"SELECT header FROM rows WHERE ns = ? AND {_HISTORY} ORDER BY e, v"
+        query = f"SELECT header FROM rows WHERE ns = ? AND {HISTORY} ORDER BY e, v"
         rows = await self._do(lambda db: db.execute(query, (ns,)).fetchall())
         return await asyncio.to_thread(lambda: [Header.decode(row[0]) for row in rows])
 
@@ -235,13 +260,13 @@ class Journal:
 
         def read(db: sqlite3.Connection) -> bytes | None:
             named = db.execute(query, (ns, sha256)).fetchone()
-            return _body(db, sha256) if named else None
+            return body_of(db, sha256) if named else None
 
         return await self._do(read)
 
     async def namespaces(self) -> list[str]:
         """Every namespace that has history here."""
-        query = f"SELECT DISTINCT ns FROM rows WHERE {_HISTORY}"
+        query = f"SELECT DISTINCT ns FROM rows WHERE {HISTORY}"
         rows = await self._do(lambda db: db.execute(query).fetchall())
         return [row[0] for row in rows]
 
@@ -282,84 +307,7 @@ def _prepare(path: Path) -> sqlite3.Connection:
     path.chmod(0o600)
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=FULL")
-    db.executescript(_SCHEMA)
+    db.executescript(SCHEMA)
     tag = int.from_bytes(os.urandom(2), "big") % 1024
     db.execute("INSERT OR IGNORE INTO about VALUES ('tag', ?)", (tag,))
     return db
-
-
-def _insert(db: sqlite3.Connection, ns: str, records: Sequence[Record], status: str) -> None:
-    now = time.time_ns() // 1_000_000
-    # One statement a table for the whole batch: a group commit of fifty is not 250 statements.
-    bodies = [body for record in records for body in record.bodies.items()]
-    db.executemany("INSERT OR IGNORE INTO bodies VALUES (?, ?)", bodies)
-    db.executemany(
-        "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT(c) DO UPDATE SET st = excluded.st",
-        [(r.c, ns, *r.position, r.header.id, r.raw, r.sig, status, now) for r in records],
-    )
-    versions = [row for record in records for row in _version_rows(ns, record)]
-    db.executemany("INSERT OR IGNORE INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", versions)
-
-
-def _version_rows(ns: str, record: Record) -> Iterator[tuple[Any, ...]]:
-    for op in record.header.ops:
-        for content in op.contents:
-            yield (
-                ns,
-                op.key,
-                content.version,
-                record.c,
-                content.sha256,
-                content.size,
-                content.format,
-                content.rollback_of,
-                content is op.content,
-            )
-
-
-def _records(db: sqlite3.Connection, ns: str, after: Position, limit: int) -> list[Record]:
-    rows = db.execute(
-        f"SELECT header, sig FROM rows WHERE ns = ? AND (e, v) > (?, ?) AND {_HISTORY} "
-        "ORDER BY e, v LIMIT ?",
-        (ns, *after, limit),
-    ).fetchall()
-    return [_with_bodies(db, raw, sig) for raw, sig in rows]
-
-
-def _with_bodies(db: sqlite3.Connection, raw: bytes, sig: bytes) -> Record:
-    record = _record(raw, sig, {})
-    bodies = {}
-    for op in record.header.ops:
-        for content in op.contents:
-            body = _body(db, content.sha256)
-            if body is not None:
-                bodies[content.sha256] = body
-    return _record(raw, sig, bodies)
-
-
-def _record(raw: bytes, sig: bytes, bodies: dict[str, bytes]) -> Record:
-    header = Header.decode(raw)
-    return Record(header, raw, sig, chain(header.ns, header.p, raw), bodies)
-
-
-def _body(db: sqlite3.Connection, sha256: str) -> bytes | None:
-    row = db.execute("SELECT body FROM bodies WHERE sha256 = ?", (sha256,)).fetchone()
-    return None if row is None else row[0]
-
-
-def _versions(db: sqlite3.Connection, ns: str, key: str, version: int | None) -> list[Version]:
-    condition = "" if version is None else "AND versions.version = ?"
-    args: list[Any] = [ns, key] if version is None else [ns, key, version]
-    rows = db.execute(
-        "SELECT versions.version, versions.sha256, versions.size, versions.format, "
-        "versions.rollback_of, rows.header, rows.e, rows.v FROM versions JOIN rows USING (c) "
-        f"WHERE versions.ns = ? AND versions.key = ? {condition} AND {_HISTORY} "
-        "ORDER BY versions.version, rows.e, rows.v",
-        args,
-    ).fetchall()
-    first: dict[int, Version] = {}
-    for number, sha, size, form, back, header, _, _ in rows:
-        if number not in first:
-            first[number] = Version(Content(number, sha, size, form, back), Header.decode(header))
-    return list(first.values())

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from client_sdk.contents import Content, Op, Rollout
     from client_sdk.records import Header
     from client_sdk.state import Entry, NamespaceState
-    from config_center.journal import Version
+    from config_center.journal_tables import Version
     from config_center.schemas import Binding
 
 _MAX_DIFF_LINES = 20_000

@@ -57,7 +57,7 @@ EXCEPTIONS: dict[str, str] = {
     "config_center/cli/show.py": "tests/config_center/test_main.py",
     "config_center/history.py": "tests/config_center/test_service.py",
     "config_center/leash.py": "tests/config_center/test_embedded.py",
-    "config_center/ledger/adoption.py": "tests/config_center/ledger/test_ledger.py",
+    "config_center/journal_tables.py": "tests/config_center/test_journal.py",
     "config_center/ledger/ending.py": "tests/config_center/ledger/test_ledger.py",
     "config_center/ledger/keeper.py": "tests/config_center/ledger/test_ledger.py",
     "config_center/ledger/registry.py": "tests/config_center/ledger/test_ledger.py",

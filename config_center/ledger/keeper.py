@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_LOOK_AGAIN = (Mode.UNREACHABLE, Mode.EMPTY, Mode.STARTING, Mode.INCOMPLETE)
+
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
@@ -77,7 +79,7 @@ class Keeper:
     async def beat(self) -> None:
         """One beat; brings the ledger up to date when the store moved. Hold the lock."""
         ledger = self._ledger
-        if ledger.mode in (Mode.UNREACHABLE, Mode.EMPTY, Mode.STARTING):
+        if ledger.mode in _LOOK_AGAIN or ledger.heard:
             await ledger.refresh()
         if ledger.mode is not Mode.READY:
             return

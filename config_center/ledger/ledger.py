@@ -30,16 +30,17 @@ from client_sdk.errors import NotVerified
 from client_sdk.records import GENESIS, START, Position
 from client_sdk.state import NamespaceState
 from client_sdk.steps import Mark
-from config_center.ledger.adoption import adopt
+from config_center.ledger.lines import Judged
 from config_center.ledger.proof import compare, mark_of, prove
+from config_center.ledger.recovery import adopt, bring_back, rejoin
 from config_center.ledger.watchers import Watchers
-from config_center.ledger.words import Committed, Mode
+from config_center.ledger.words import Committed, Incomplete, Mode
 from config_center.ledger.writer import Writer
 from config_center.problems import Problem
 from config_center.store.base import OutcomeUnknown, StoreDown, StoreRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from client_sdk.image import Image, Ring
     from client_sdk.records import Beat, Record
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _RECENT = 1000
+_MAX_HEARD = 100
 _MODE_DETAIL = {
     Mode.STARTING: "the center is still reading {ns}; try again in a moment",
     Mode.UNREACHABLE: "the store cannot be reached; publishing goes on when it is back",
@@ -59,7 +61,8 @@ _MODE_DETAIL = {
     "lost or replaced; bring its data back, nothing is published until then",
     Mode.TAMPERED: "the store of {ns} holds what was never signed ({reason}); find out who writes "
     "to it, then put it right",
-    Mode.INCOMPLETE: "the store of {ns} is behind what this center acknowledged ({reason})",
+    Mode.INCOMPLETE: "history of {ns} is missing: {reason}; start the center that has it, or say "
+    "that the loss is accepted (POST .../restore)",
     Mode.ENDED: "the namespace {ns} was deleted",
 }
 
@@ -95,6 +98,8 @@ class Ledger:
         self.newest_beat: Beat | None = None
         self.watchers = Watchers()
         self.observers: list[Callable[[Record], None]] = []
+        self.heard: dict[str, Record] = {}  # by whom: proof of what the store's head lacks
+        self.ask_peers: Callable[[Ledger], Awaitable[None]] = _nobody
         self.recent: OrderedDict[Position, Record] = OrderedDict()
         self.lock = asyncio.Lock()
         self._writer = Writer(self)
@@ -185,34 +190,60 @@ class Ledger:
             if stored is None:
                 self.set_mode(Mode.EMPTY)
                 return
-            await self.learn()
-            if not stored.rid_matches or await self._is_store_behind():
-                await adopt(self)
+            again = await self.learn()
+            if not stored.rid_matches or await self._is_store_behind() or self._is_contradicted():
+                await adopt(self, again)
+            elif again:
+                await bring_back(self, again)
             self.set_mode(Mode.ENDED if self._has_ended() else Mode.READY)
+        except Incomplete as error:
+            self.set_mode(Mode.INCOMPLETE, str(error))
         except NotVerified as error:
             self.set_mode(Mode.TAMPERED, str(error))
         except (StoreDown, StoreRefused, OutcomeUnknown) as error:
             self.set_mode(Mode.UNREACHABLE, str(error))
 
-    async def learn(self) -> None:
+    def hear_of(self, who: str, record: Record) -> None:
+        """
+        Somebody has this record: if it is signed and the store shows less, the next beat looks into
+        it (docs/protocol.md, C9). Bounded; what proves nothing is dropped.
+        """
+        if len(self.heard) < _MAX_HEARD and self._contradicts(record):
+            genuine = record.header.ns == self.ns and record.verify(self.verifier)
+            if genuine:
+                self.heard[who] = record
+
+    def _contradicts(self, record: Record) -> bool:
+        return record.position >= self.state.position and record.c != self.state.c
+
+    def _is_contradicted(self) -> bool:
+        self.heard = {who: r for who, r in self.heard.items() if self._contradicts(r)}
+        return bool(self.heard)
+
+    async def learn(self) -> Sequence[Record]:
         """
         Verify what the store holds and journal what is new, then believe it.
 
-        Raises NotVerified; the memory is then as before.
+        What the store's line lacks of ours is written down as orphans first; those that nobody
+        published over are returned, to be brought back. Raises NotVerified; the memory is then as
+        before.
         """
         image = await self._read_image()
         mine = await self._journaled_mark()
         rows: Sequence[Record] | None = None
         if image.head.c != mine.c:
             rows = await self.store.read_log(self.ns, min(mine.position, image.head.position))
-            rows = _after(rows, mine)
+            rows = _between(rows, mine.position, image.head.position)
         proven = await asyncio.to_thread(prove, self.ns, self.verifier, image, rows, mine)
-        if proven.news:
-            await self.journal.seen(self.ns, proven.news)
+        news, again = proven.news, Judged().again
         if proven.hole:
-            await self.journal.hole(self.ns, mine.c, proven.head.header.p)
+            news, judged = await rejoin(self, proven.head, mine)
+            again = judged.again
+        if news:
+            await self.journal.seen(self.ns, news)
         self.ring = image.ring
-        self.believe(proven.state, proven.head, proven.news)
+        self.believe(proven.state, proven.head, news)
+        return again
 
     def believe(self, state: NamespaceState, head: Record, news: Sequence[Record]) -> None:
         """Make a verified, journaled head ours and tell the watchers."""
@@ -275,7 +306,15 @@ class Ledger:
         return self.head is not None and self.head.header.type == "end"
 
 
-def _after(rows: Sequence[Record] | None, known: Mark) -> Sequence[Record] | None:
+def _between(
+    rows: Sequence[Record] | None, after: Position, last: Position
+) -> Sequence[Record] | None:
+    """The rows after a position, up to the head that was read: another center may have gone on."""
     if rows is None:
         return None
-    return [row for row in rows if row.position > known.position] or rows
+    rows = [row for row in rows if row.position <= last]
+    return [row for row in rows if row.position > after] or rows
+
+
+async def _nobody(_: Ledger) -> None:
+    """There are no peers."""

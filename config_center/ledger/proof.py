@@ -47,14 +47,15 @@ def prove(
     if image.head.c == known.c:
         return Proven(state, image.head, (), hole=False)
     rows = tuple(log or ())
-    _check_rows(ns, verifier, rows)
+    check_rows(ns, verifier, rows)
     if rows and rows[-1].c != image.head.c:
         raise NotVerified(f"the log of {ns} does not end at its head {image.head.position}")
     hole = not rows or rows[0].header.p != known.c
     return Proven(state, image.head, rows, hole)
 
 
-def _check_rows(ns: str, verifier: Verifier, rows: Sequence[Record]) -> None:
+def check_rows(ns: str, verifier: Verifier, rows: Sequence[Record]) -> None:
+    """Raise NotVerified unless every row is signed and follows the one before it."""
     for row in rows:
         if row.header.ns != ns or not row.verify(verifier):
             raise NotVerified(f"log row {row.position} of {ns} is not signed by a trusted key")

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from client_sdk.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -25,6 +27,10 @@ class Mode(Enum):
     TAMPERED = "tampered"
     INCOMPLETE = "history-incomplete"
     ENDED = "ended"
+
+
+class Incomplete(ConfigError):
+    """Somebody proved to have seen a change that no center that answers can bring back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,6 +157,10 @@ class Store(ABC):
         """Check that head and history are ours; the holder of the lease publishes ``frame``."""
 
     @abstractmethod
+    async def known_ids(self, ns: str, ids: Sequence[str]) -> set[str]:
+        """Those of these change ids that the store says it holds: a hint, anybody can write it."""
+
+    @abstractmethod
     async def read_log(self, ns: str, after: Position) -> list[Record] | None:
         """The log after a position; ``None`` when it does not reach back that far."""
 

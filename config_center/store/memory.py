@@ -133,6 +133,9 @@ class MemoryStore(Store):
         self._tell(ns, frame)
         return Beaten(leader=True)
 
+    async def known_ids(self, ns: str, ids: Sequence[str]) -> set[str]:
+        return self.spaces[ns].ids & set(ids)
+
     async def read_log(self, ns: str, after: Position) -> list[Record] | None:
         log = self.spaces[ns].log
         return [Record.decode(log[position]) for position in sorted(log) if position > after]

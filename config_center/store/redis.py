@@ -163,6 +163,12 @@ class RedisStore(Store):
         assert isinstance(outcome, Conflict | NewHistory | Empty)
         return outcome
 
+    async def known_ids(self, ns: str, ids: Sequence[str]) -> set[str]:
+        if not ids:
+            return set()
+        found = await self._read(self._reads.hmget(Keyspace(ns).ids, list(ids)))
+        return {name for name, row in zip(ids, found, strict=True) if row is not None}
+
     async def read_log(self, ns: str, after: Position) -> list[Record] | None:
         stream = Keyspace(ns).log
         pipe = self._reads.pipeline(transaction=True)

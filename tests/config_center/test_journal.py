@@ -11,7 +11,7 @@ import pytest
 from client_sdk.errors import SettingInvalid, StateInUse
 from client_sdk.records import Position
 from config_center.journal import Journal
-from config_center.ledger.adoption import next_epoch
+from config_center.ledger.recovery import next_epoch
 from tests.history import History, put
 
 

@@ -1,0 +1,219 @@
+"""
+Bringing back what the store lost: rejoin its line, take peers' rows, adopt, replay.
+
+Every restart of a Redis has a new replication id, and so has every failover: the store may have
+lost its newest writes, or hold others in their place. The order is the law:
+
+1. **Tell first.** Rows of ours that the store's line lacks (lines.py) are on disk as orphans before
+   anything is built on that line; a crash in between forgets nobody.
+2. **Ask the peers** for what they have above the store's head, so that whoever adopts first brings
+   back what any of us acknowledged.
+3. **Cover.** Whatever somebody proved to have seen above the store's head must be in our journal;
+   else we freeze and say what is missing: another center may have it.
+4. **One script** holds the ``adopt`` record of the new epoch and every replay behind it, signed
+   anew with its old place as ``origin``: no client ever sees the older state in between. The epoch
+   is written down (fsync) before it is used, a new number each try, in this journal's own residue
+   class modulo 1,024: no two centers mint the same one.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from client_sdk.errors import NotVerified
+from client_sdk.records import START
+from config_center.ledger.lines import Judged, judge, part, path_from
+from config_center.ledger.proof import check_rows
+from config_center.ledger.words import Draft, Incomplete, Planned
+from config_center.ledger.writer import sign
+from config_center.store.base import Committed, Pending
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from client_sdk.records import Record
+    from client_sdk.state import NamespaceState
+    from client_sdk.steps import Mark
+    from config_center.ledger.ledger import Ledger
+
+log = logging.getLogger(__name__)
+
+_TRIES = 5
+_CLASSES = 1024
+_REMEMBERED_MS = 24 * 3600 * 1000  # as long as the store remembers change ids
+
+
+def next_epoch(above: int, tag: int) -> int:
+    """The smallest number above ``above`` that is ``tag`` modulo 1,024."""
+    candidate = above + 1
+    return candidate + (tag - candidate) % _CLASSES
+
+
+async def rejoin(ledger: Ledger, head: Record, mine: Mark) -> tuple[tuple[Record, ...], Judged]:
+    """
+    The store stands on a line that does not go on from ``mine``: its news since the lines parted,
+    and what becomes of our rows that it lacks; those are orphans on disk when this returns.
+
+    Raises NotVerified for a log that proves nothing.
+    """
+    ns, journal = ledger.ns, ledger.journal
+    rows = await ledger.store.read_log(ns, START) or []
+    rows = [row for row in rows if row.position <= head.position]
+    check_rows(ns, ledger.verifier, rows)
+    chains = [row.c for row in rows] + [row.header.p for row in rows[:1]] + [head.c]
+    known = await journal.known(ns, chains)
+    if head.c in known:
+        return (), Judged()  # the store is behind us on one line: adoption brings it forward
+    parting = part(rows, known)
+    if parting.base is None:
+        await journal.hole(ns, mine.c, rows[0].header.p if rows else head.header.p)
+        ours = await _unknown_to(ledger, parting.news, mine)
+    else:
+        base = await journal.position_of(ns, parting.base)
+        line = {row.c for row in parting.news}
+        ours = [row for row in await journal.above(ns, base) if row.c not in line]
+    judged = judge(ours, parting.news)
+    await _tell(ledger, judged)
+    return parting.news, judged
+
+
+async def _unknown_to(ledger: Ledger, news: Sequence[Record], mine: Mark) -> list[Record]:
+    """
+    Where history in between was trimmed nothing is proven by links: an epoch has one line only, and
+    for older ones the store's own list of ids says what it has. It is a hint, but what it hides can
+    only fail to be shown, and nothing is applied because of it.
+    """
+    if news and news[0].position.e == mine.position.e and news[0].position > mine.position:
+        return []
+    since = time.time_ns() // 1_000_000 - _REMEMBERED_MS
+    rows = await ledger.journal.since(ledger.ns, since)
+    there = await ledger.store.known_ids(ledger.ns, [row.header.id for row in rows])
+    return [row for row in rows if row.header.id not in there]
+
+
+async def _tell(ledger: Ledger, judged: Judged) -> None:
+    journal = ledger.journal
+    await journal.mark([row.c for row in judged.void], "replayed")
+    await journal.mark([row.c for row in (*judged.again, *judged.waiting)], "orphan")
+    for row in judged.waiting:
+        keys = ", ".join(op.key for op in row.header.ops)
+        log.error(
+            "namespace %s: the store lost %s (%s by %s), and others published since: "
+            "GET .../orphans shows it, and somebody has to decide",
+            ledger.ns,
+            row.position,
+            keys,
+            row.header.author,
+        )
+
+
+async def adopt(ledger: Ledger, again: Sequence[Record] = ()) -> None:
+    """
+    Begin a new epoch on what the store holds (already learnt and verified), with what it lost and
+    ``again`` behind it. Hold the lock.
+
+    Raises StoreDown or OutcomeUnknown of the store; Incomplete when somebody proved to have seen
+    what nobody here can bring back; NotVerified when the store changes all the time.
+    """
+    await ledger.ask_peers(ledger)
+    await _cover(ledger)
+    for _ in range(_TRIES):
+        lost = [*await _lost_rows(ledger), *again]
+        above = max(ledger.state.position.e, *(r.position.e for r in ledger.heard.values()), 0)
+        minted = await ledger.journal.mint_epoch(ledger.ns, above, next_epoch)
+        if await _commit(ledger, lost, minted):
+            ledger.heard.clear()
+            log.log(
+                # An embedded store has a new history at every start: nobody has to act on that.
+                logging.WARNING if lost else logging.INFO,
+                "namespace %s: the store has a new history; epoch %d begins at %s, %d changes "
+                "that it had lost are back",
+                ledger.ns,
+                minted,
+                ledger.state.position,
+                len(lost),
+            )
+            return
+        again = [*again, *await ledger.learn()]
+    raise NotVerified(f"the store of {ledger.ns} changed its history {_TRIES} times while adopted")
+
+
+async def bring_back(ledger: Ledger, rows: Sequence[Record]) -> None:
+    """Replay orphans that nobody published over since, in order, in the present epoch."""
+    if await _commit(ledger, rows, None):
+        log.warning("namespace %s: %d changes that were lost are back", ledger.ns, len(rows))
+
+
+async def _cover(ledger: Ledger) -> None:
+    for who, record in ledger.heard.items():
+        above = record.position >= ledger.state.position and record.c != ledger.state.c
+        if above and not await ledger.journal.holds(ledger.ns, record.c):
+            raise Incomplete(
+                f"{who} has {record.position}, which is signed and which neither the store nor "
+                "any center that answers has"
+            )
+
+
+async def _lost_rows(ledger: Ledger) -> list[Record]:
+    """
+    History above the store's head that follows it. Rows beside that path stand on a line that the
+    store never had: they are orphans.
+    """
+    rows = await ledger.journal.above(ledger.ns, ledger.state.position)
+    path, beside = path_from(ledger.state.c, rows)
+    judged = judge(beside, path)
+    await _tell(ledger, Judged((), (*judged.again, *judged.waiting), judged.void))
+    return path
+
+
+async def _commit(ledger: Ledger, rows: Sequence[Record], epoch: int | None) -> bool:
+    """
+    Commit ``rows`` again, behind an ``adopt`` record where there is a new ``epoch``; False when
+    somebody else was first.
+    """
+    pendings, state = _chain(ledger, rows, epoch)
+    if not pendings:
+        return True
+    journal, records = ledger.journal, [pending.record for pending in pendings]
+    await journal.intend(ledger.ns, records)
+    adopting = epoch is not None
+    outcome = await ledger.store.commit(ledger.ns, ledger.mark, pendings, adopt=adopting)
+    if not isinstance(outcome, Committed):
+        await journal.mark([record.c for record in records], "refused")
+        return False
+    await journal.mark([record.c for record in records], "committed")
+    await journal.replayed([row.c for row in rows])
+    ledger.believe(state, records[-1], records)
+    return True
+
+
+def _chain(
+    ledger: Ledger, rows: Sequence[Record], epoch: int | None
+) -> tuple[list[Pending], NamespaceState]:
+    pendings, state = [], ledger.state
+    if epoch is not None:
+        draft = Draft(f"adopt-{epoch}", "", "config-center", _nothing, type="adopt")
+        record, state = sign(ledger, draft, Planned(()), state, epoch=epoch)
+        pendings.append(Pending(record, (), state))
+    for row in rows:
+        header = row.header
+        planned = Planned(state.embody(header.ops, row.bodies))
+        again = Draft(
+            header.id,
+            header.req_hash,
+            header.author,
+            _nothing,
+            header.comment,
+            header.request,
+            header.type,
+        )
+        record, state = sign(ledger, again, planned, state, epoch=epoch, replay_of=row)
+        entries = tuple(state.entries[op.key] for op in planned.ops)
+        pendings.append(Pending(record, entries, state))
+    return pendings, state
+
+
+def _nothing(_: NamespaceState) -> Planned:
+    return Planned(())
