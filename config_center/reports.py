@@ -8,12 +8,14 @@ instance it names. A report that came by HTTP must be the caller's own besides.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import logging
 from typing import TYPE_CHECKING
 
 from client_sdk.bodies import decode_body
 from client_sdk.errors import ConfigError, NotVerified
+from client_sdk.records import Record
 from client_sdk.reports import Report
 from config_center.access import TOKEN_PREFIX
 from config_center.problems import Problem, invalid
@@ -71,7 +73,7 @@ class Reports:
             raise Problem("forbidden", "a token reports for its own instance, in this namespace")
         if not report.verify(actor.report_key):
             raise Problem("forbidden", "the report is not signed with this token's report key")
-        space.fleet.hear(report, self._clock_ms() / 1000)
+        self._hear(space, report)
 
     async def read_once(self, space: Space) -> None:
         """Take what lies in the store's streams and is signed as it should be."""
@@ -87,7 +89,16 @@ class Reports:
                 continue
             mine = report.ns == ns and any(map(report.verify, keys.get(report.instance, ())))
             if mine:
-                space.fleet.hear(report, self._clock_ms() / 1000)
+                self._hear(space, report)
+
+    def _hear(self, space: Space, report: Report) -> None:
+        """Note it; a complaint that carries a record is evidence, which the ledger judges."""
+        space.fleet.hear(report, self._clock_ms() / 1000)
+        complaint = report.body.get("complaint")
+        if isinstance(complaint, dict) and isinstance(complaint.get("head"), str):
+            with contextlib.suppress(NotVerified, ValueError):
+                frame = base64.b64decode(complaint["head"], validate=True)
+                space.ledger.hear_of(report.instance, Record.decode(frame))
 
     def _keys(self) -> dict[str, list[bytes]]:
         keys: dict[str, list[bytes]] = {}

@@ -24,6 +24,7 @@ from config_center.namespaces import (
 )
 from config_center.problems import not_found
 from config_center.publishing import Condition, Operation, Put, check_key
+from config_center.recovering import Recovery
 from config_center.reports import Reports
 from config_center.rollouts.plan import Move
 from config_center.schemas import binding_of, compile_binding, kinds_json
@@ -66,6 +67,7 @@ class Service:
         self._changes = Changes(kek, clock_ms, rng)
         self._tokens = Tokens(registry, rng)
         self._reports = Reports(registry, self._spaces, clock_ms)
+        self.recovery = Recovery(registry)
 
     async def open(self) -> None:
         """Read every namespace's past, and follow what comes."""

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import shutil
+import signal
 
 import pytest
 
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
+
+
+# A shell without job control starts what is in the background with SIGINT ignored, and so would be
+# every process that a test starts and ends with Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

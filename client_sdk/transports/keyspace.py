@@ -37,6 +37,10 @@ class Keyspace:
     def _name(self, part: str) -> str:
         return f"cc:{{{self.ns}}}:{part}"
 
+    def beside(self, name: str) -> str:
+        """Where what is to take the place of ``name`` is made ready."""
+        return f"{name}:new"
+
     @property
     def head(self) -> str:
         """HASH of the last record."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from config_center.api import changes, keys, namespaces, system, watch
+from config_center.api import changes, keys, namespaces, recovery, system, watch
 
 ROUTES = (
     *namespaces.ROUTES,
     *keys.ROUTES,
     *changes.ROUTES,
+    *recovery.ROUTES,
     *watch.ROUTES,
     *system.ROUTES,
 )

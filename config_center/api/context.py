@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=BaseModel)
 
+_PART = 64 * 1024
 _MAX_TEXT = 200
 _AT_LEAST_WITHIN = 1.0  # seconds
 _JSON_TYPES = ("application/json", "application/octet-stream")  # the latter: none was named
@@ -143,6 +144,18 @@ class Call:
             raise Problem(
                 "too-large", f"a request may have {limit} bytes; publish less at once", limit=limit
             ) from None
+
+    async def large(self, limit: int) -> bytes:
+        """The bytes of a body that may be larger than any other. Raises Problem 413, 415."""
+        if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise Problem("unsupported-media-type", "send the body as it is, not compressed")
+        parts, size = [], 0
+        async for part in self.request.content.iter_chunked(_PART):
+            size += len(part)
+            if size > limit:
+                raise Problem("too-large", f"this may have {limit} bytes", limit=limit)
+            parts.append(part)
+        return b"".join(parts)
 
     async def json(self) -> Any:
         """The body as strict JSON; an empty body is an empty object. Raises Problem 400, 415."""

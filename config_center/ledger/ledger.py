@@ -24,7 +24,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from client_sdk.errors import NotVerified
 from client_sdk.records import GENESIS, START, Position
@@ -32,7 +32,7 @@ from client_sdk.state import NamespaceState
 from client_sdk.steps import Mark
 from config_center.ledger.lines import Judged
 from config_center.ledger.proof import compare, mark_of, prove
-from config_center.ledger.recovery import adopt, bring_back, rejoin
+from config_center.ledger.recovery import adopt, bring_back, rejoin, remember, restore
 from config_center.ledger.watchers import Watchers
 from config_center.ledger.words import Committed, Incomplete, Mode
 from config_center.ledger.writer import Writer
@@ -40,9 +40,9 @@ from config_center.problems import Problem
 from config_center.store.base import OutcomeUnknown, StoreDown, StoreRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
-    from client_sdk.image import Image, Ring
+    from client_sdk.image import Image, Proven, Ring
     from client_sdk.records import Beat, Record
     from client_sdk.signing import SigningKey, TrustList, Verifier
     from config_center.journal import Journal
@@ -188,6 +188,7 @@ class Ledger:
         try:
             stored = await self.store.head(self.ns)
             if stored is None:
+                await remember(self)
                 self.set_mode(Mode.EMPTY)
                 return
             again = await self.learn()
@@ -201,7 +202,42 @@ class Ledger:
         except NotVerified as error:
             self.set_mode(Mode.TAMPERED, str(error))
         except (StoreDown, StoreRefused, OutcomeUnknown) as error:
+            await remember(self)
             self.set_mode(Mode.UNREACHABLE, str(error))
+
+    async def put_back(self, whole: Proven, author: str, comment: str) -> None:
+        """
+        Restore the namespace into a store that lost it. Raises Problem 409 when there is nothing to
+        restore, 503 when the store cannot be reached.
+        """
+        async with self.lock:
+            await self.refresh()
+            if self.mode is not Mode.EMPTY:
+                raise Problem("not-empty", f"the store holds {self.ns}; nothing has to be restored")
+            await self._recover(restore(self, whole, author, comment))
+
+    async def accept_loss(self) -> list[str]:
+        """
+        Go on without what was heard of and nobody has; who had what, as sentences. Raises Problem
+        409 when nothing is missing, 503 when the store cannot be reached.
+        """
+        async with self.lock:
+            await self.refresh()
+            if self.mode is not Mode.INCOMPLETE:
+                raise Problem("nothing-lost", f"nothing is known to be missing from {self.ns}")
+            lost = [
+                f"{record.position} ({record.header.id} by {record.header.author}), seen by {who}"
+                for who, record in self.heard.items()
+            ]
+            await self._recover(adopt(self, covered=False))
+        return lost
+
+    async def _recover(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except (StoreDown, StoreRefused, OutcomeUnknown) as error:
+            raise Problem("store-unavailable", f"{error}; try again") from error
+        self.set_mode(Mode.READY)
 
     def hear_of(self, who: str, record: Record) -> None:
         """
@@ -261,7 +297,9 @@ class Ledger:
     async def inspect(self) -> None:
         """Compare the store with the verified state (the background guard)."""
         ring = dict(self.ring)  # before the store is read: what is in it now is there already
-        image = await self._read_image()
+        image = await self.store.read_image(self.ns)
+        if image is None:
+            return  # the next beat says so
         rows = await self._read_recent_log()
         async with self.lock:
             if image.head.position < self.state.position:

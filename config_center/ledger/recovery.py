@@ -18,23 +18,26 @@ lost its newest writes, or hold others in their place. The order is the law:
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from typing import TYPE_CHECKING
 
 from client_sdk.errors import NotVerified
-from client_sdk.records import START
+from client_sdk.records import GENESIS, START
+from client_sdk.state import NamespaceState
 from config_center.ledger.lines import Judged, judge, part, path_from
 from config_center.ledger.proof import check_rows
 from config_center.ledger.words import Draft, Incomplete, Planned
 from config_center.ledger.writer import sign
-from config_center.store.base import Committed, Pending
+from config_center.problems import Problem
+from config_center.store.base import Committed, Pending, Restored
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from client_sdk.image import Proven
     from client_sdk.records import Record
-    from client_sdk.state import NamespaceState
     from client_sdk.steps import Mark
     from config_center.ledger.ledger import Ledger
 
@@ -109,16 +112,18 @@ async def _tell(ledger: Ledger, judged: Judged) -> None:
         )
 
 
-async def adopt(ledger: Ledger, again: Sequence[Record] = ()) -> None:
+async def adopt(ledger: Ledger, again: Sequence[Record] = (), *, covered: bool = True) -> None:
     """
     Begin a new epoch on what the store holds (already learnt and verified), with what it lost and
-    ``again`` behind it. Hold the lock.
+    ``again`` behind it. Hold the lock. Not ``covered``: somebody accepts that what was heard of is
+    lost.
 
     Raises StoreDown or OutcomeUnknown of the store; Incomplete when somebody proved to have seen
     what nobody here can bring back; NotVerified when the store changes all the time.
     """
     await ledger.ask_peers(ledger)
-    await _cover(ledger)
+    if covered:
+        await _cover(ledger)
     for _ in range(_TRIES):
         lost = [*await _lost_rows(ledger), *again]
         above = max(ledger.state.position.e, *(r.position.e for r in ledger.heard.values()), 0)
@@ -144,6 +149,70 @@ async def bring_back(ledger: Ledger, rows: Sequence[Record]) -> None:
     """Replay orphans that nobody published over since, in order, in the present epoch."""
     if await _commit(ledger, rows, None):
         log.warning("namespace %s: %d changes that were lost are back", ledger.ns, len(rows))
+
+
+async def remember(ledger: Ledger) -> None:
+    """
+    Believe the journal while the store is away or empty, where nothing was verified yet: readers
+    are served, tokens open, and it can be put back. Nothing is built on it.
+    """
+    if ledger.head is not None:
+        return
+    rows = await ledger.journal.above(ledger.ns, START)
+    state = await asyncio.to_thread(replayed, rows)
+    if state is not None:
+        ledger.believe(state, rows[-1], ())
+
+
+def replayed(rows: Sequence[Record]) -> NamespaceState | None:
+    """
+    The state that a whole history leads to, proven by its digests; ``None`` for one that does not
+    begin at the beginning, or has a hole.
+    """
+    state = NamespaceState.empty()
+    for row in rows:
+        if row.header.p != state.c:
+            return None
+        try:
+            state = state.apply(row)
+        except NotVerified:
+            return None
+    return state if rows else None
+
+
+async def restore(ledger: Ledger, whole: Proven, author: str, comment: str) -> None:
+    """
+    Put ``whole`` into a store that lost the namespace, under a new epoch. What our journal has
+    beyond it are orphans. Hold the lock.
+
+    Raises StoreDown or OutcomeUnknown of the store; Problem 409 when there is a head by now.
+    """
+    ns, journal = ledger.ns, ledger.journal
+    above = max(whole.head.position.e, *(r.position.e for r in ledger.heard.values()), 0)
+    minted = await journal.mint_epoch(ns, above, next_epoch)
+    draft = Draft(f"restore-{minted}", "", author, _nothing, comment, type="restore")
+    record, state = sign(ledger, draft, Planned(()), whole.state, epoch=minted)
+    await journal.intend(ns, [record])
+    pending = Pending(record, tuple(state.entries.values()), state)
+    outcome = await ledger.store.restore(pending, whole.ring, await _ids(ledger))
+    if not isinstance(outcome, Committed):
+        await journal.mark([record.c], "refused")
+        raise Problem("not-empty", f"the store has a head of {ns} again; look before you go on")
+    beyond = [row for row in await journal.above(ns, whole.head.position) if row.c != record.c]
+    if not await journal.known(ns, [whole.head.c]):
+        await journal.hole(ns, GENESIS, whole.head.c)
+    await journal.mark([record.c], "committed")
+    judged = judge(beyond, ())
+    await _tell(ledger, Judged((), (*judged.again, *judged.waiting), judged.void))
+    ledger.ring = dict(whole.ring)
+    ledger.believe(state, record, [record])
+    log.warning("namespace %s: restored by %s at %s", ns, author, record.position)
+
+
+async def _ids(ledger: Ledger) -> list[Restored]:
+    since = time.time_ns() // 1_000_000 - _REMEMBERED_MS
+    rows = await ledger.journal.since(ledger.ns, since)
+    return [Restored(r.header.id, r.position, r.c, r.header.req_hash) for r in rows]
 
 
 async def _cover(ledger: Ledger) -> None:

@@ -58,6 +58,7 @@ class Registry:
         self._ledgers: dict[str, Ledger] = {}
         self._keepers: list[Keeper] = []
         self._turn = asyncio.Lock()
+        self._trust: TrustList | None = None
 
     @property
     def system(self) -> Ledger:
@@ -111,7 +112,9 @@ class Registry:
             self.system.require_ready()
             await self._register(ns, author)
             await self._begin(ns)
-            return await self._attach(ns)
+            ledger = await self._attach(ns)
+            await self.lay_trust(ns)
+            return ledger
 
     async def end(self, ns: str, draft: Draft) -> None:
         """Write a namespace's last record; its name is never used again."""
@@ -122,9 +125,15 @@ class Registry:
 
     async def publish_trust(self, trust: TrustList) -> None:
         """Lay the list of signing keys beside every namespace, for clients of the store."""
-        for ns, ledger in self._ledgers.items():
-            ledger.trust = trust
-            await self.store.write_trust(ns, trust.encode())
+        self._trust = trust
+        for ns in self._ledgers:
+            await self.lay_trust(ns)
+
+    async def lay_trust(self, ns: str) -> None:
+        """The same for one namespace."""
+        if self._trust is not None:
+            self._ledgers[ns].trust = self._trust
+            await self.store.write_trust(ns, self._trust.encode())
 
     async def _is_absent(self, ns: str) -> bool:
         try:

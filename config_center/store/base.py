@@ -62,6 +62,16 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True)
+class Restored:
+    """A change of the past, as the store remembers it; ``req_hash`` is of what was asked."""
+
+    id: str
+    position: Position
+    c: bytes
+    req_hash: str
+
+
+@dataclass(frozen=True, slots=True)
 class Committed:
     """It happened, whole."""
 
@@ -145,6 +155,13 @@ class Store(ABC):
     @abstractmethod
     async def create(self, pending: Pending) -> CommitOutcome:
         """Begin a namespace; Conflict when it is there already."""
+
+    @abstractmethod
+    async def restore(self, pending: Pending, ring: Ring, ids: Sequence[Restored]) -> CommitOutcome:
+        """
+        Put back a namespace that the store lost, whole: all entries of ``pending``, the ring, the
+        change ids of its history. Conflict when there is a head.
+        """
 
     @abstractmethod
     async def commit(

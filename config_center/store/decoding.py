@@ -57,3 +57,9 @@ def decode_rows(ns: str, rows: Mapping[bytes, bytes]) -> tuple[Entry, ...]:
 
 def text_of(raw: bytes | str) -> str:
     return raw.decode("utf-8") if isinstance(raw, bytes) else raw
+
+
+def filled(record: Record, found: Mapping[str, bytes]) -> Record:
+    named = {content.sha256 for op in record.header.ops for content in op.contents}
+    more = {sha: found[sha] for sha in named & found.keys()}
+    return Record(record.header, record.raw, record.sig, record.c, {**record.bodies, **more})

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from client_sdk.image import Ring
-    from config_center.store.base import Pending
+    from config_center.store.base import Pending, Restored
 
 
 @dataclass(slots=True)
@@ -80,6 +80,19 @@ class MemoryStore(Store):
         space = _Namespace(record.encode(), self.rid, ids={record.header.id})
         space.log[record.position] = record.encode()
         self.spaces[record.header.ns] = space
+        return Committed()
+
+    async def restore(self, pending: Pending, ring: Ring, ids: Sequence[Restored]) -> CommitOutcome:
+        record = pending.record
+        if record.header.ns in self.spaces:
+            return Conflict()
+        known = {each.id for each in ids} | {record.header.id}
+        space = _Namespace(record.encode(bodies=False), self.rid, ids=known)
+        space.rows = {entry.key: encode_row(entry) for entry in pending.entries}
+        space.ring = dict(ring)
+        space.log[record.position] = record.encode()
+        self.spaces[record.header.ns] = space
+        self._tell(record.header.ns, record.encode())
         return Committed()
 
     async def commit(

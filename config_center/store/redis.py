@@ -21,12 +21,7 @@ from typing import TYPE_CHECKING, Any
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import (
-    AuthenticationError,
-    ConnectionError,
-    RedisError,
-    ResponseError,
-)
+from redis.exceptions import AuthenticationError, ConnectionError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from client_sdk.errors import NotVerified
@@ -55,11 +50,20 @@ from config_center.store.decoding import (
     decode_head,
     decode_log_row,
     decode_rows,
+    filled,
     proof_of,
     text_of,
 )
 from config_center.store.fitness import UNSEEN, judge_config, judge_version
-from config_center.store.scripts import Script, is_inline, record_args
+from config_center.store.scripts import (
+    Script,
+    hashes_of,
+    is_inline,
+    large_bodies,
+    record_args,
+    restored_args,
+    rows_of,
+)
 from config_center.store.trimming import trim
 
 if TYPE_CHECKING:
@@ -67,12 +71,13 @@ if TYPE_CHECKING:
 
     from client_sdk.image import Ring
     from client_sdk.steps import Mark
-    from config_center.store.base import Pending
+    from config_center.store.base import Pending, Restored
 
 log = logging.getLogger(__name__)
 
 _TIMEOUT = 5.0
 _FRESH = 2.0
+_ROWS_AT_ONCE = 500
 _OUTCOMES: dict[bytes, CommitOutcome] = {
     b"OK": Committed(),
     b"CONFLICT": Conflict(),
@@ -98,7 +103,7 @@ class RedisStore(Store):
         self._writes = redis.Redis.from_url(url, single_connection_client=True, **patient)
         self._turn = asyncio.Lock()
         self._written_at = -_FRESH
-        self._scripts = {name: Script(name) for name in ("commit", "create", "beat")}
+        self._scripts = {name: Script(name) for name in ("commit", "create", "restore", "beat")}
         self._trims = 0
 
     async def open(self) -> None:
@@ -127,6 +132,24 @@ class RedisStore(Store):
         frame = record.encode()
         args = [keys.events, e, v, record.c.hex(), record.header.id, record.header.req_hash]
         return _outcome(await self._run("create", names, [*args, frame, _now()]))
+
+    async def restore(self, pending: Pending, ring: Ring, ids: Sequence[Restored]) -> CommitOutcome:
+        keys = Keyspace(pending.record.header.ns)
+        for sha, body in large_bodies(pending).items():
+            await self._read(self._reads.set(keys.body(sha), body))
+        # Beside the place where they belong, so that half of it is never a namespace.
+        beside = {keys.beside(keys.current): rows_of(pending)}
+        beside[keys.beside(keys.digests)] = hashes_of(pending)
+        await self._read(self._reads.unlink(*beside))
+        for name, rows in beside.items():
+            for at in range(0, len(rows), _ROWS_AT_ONCE):
+                part = dict(rows[at : at + _ROWS_AT_ONCE])
+                await self._read(self._reads.hset(name, mapping=part))
+        if ring:
+            await self.write_ring(keys.ns, ring)
+        names = [keys.head, keys.log, keys.current, keys.digests, keys.ids, keys.id_times]
+        args = [keys.events, *restored_args(pending.record, ids, _now())]
+        return _outcome(await self._run("restore", [*names, *beside], args))
 
     async def commit(
         self, ns: str, expected: Mark, pendings: Sequence[Pending], *, adopt: bool = False
@@ -338,7 +361,7 @@ class RedisStore(Store):
         found = await self.read_bodies(ns, wanted)
         if not found:
             return records
-        return [_filled(record, found) for record in records]
+        return [filled(record, found) for record in records]
 
     async def _trim(self, keys: Keyspace, now: int, added: int) -> None:
         """Keep the log within its bounds; a failure only leaves it longer until the next change."""
@@ -350,12 +373,6 @@ class RedisStore(Store):
             await trim(self._reads, keys.log, self._retention, now)
         except RedisError as error:
             log.warning("the log of %s could not be trimmed: %s", keys.ns, _reason(error))
-
-
-def _filled(record: Record, found: Mapping[str, bytes]) -> Record:
-    named = {content.sha256 for op in record.header.ops for content in op.contents}
-    more = {sha: found[sha] for sha in named & found.keys()}
-    return Record(record.header, record.raw, record.sig, record.c, {**record.bodies, **more})
 
 
 def _outcome(reply: list[bytes]) -> CommitOutcome:

@@ -11,8 +11,11 @@ from redis.exceptions import NoScriptError
 from client_sdk.image import encode_row
 from client_sdk.records import INLINE_LIMIT, Record
 from client_sdk.state import bucket_of
+from config_center.store.base import Restored
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from config_center.store.base import Pending
 
 FRAME_CAP = 16 * 1024  # bytes; a larger notice would hold up those behind it
@@ -26,6 +29,7 @@ class Script:
         self._sha: str | None = None
 
     async def run(self, client: redis.Redis, keys: list[str], args: list[Any]) -> Any:
+        """Its answer."""
         if self._sha is None:
             self._sha = await client.script_load(self._text)
         try:
@@ -36,6 +40,7 @@ class Script:
 
 
 def record_args(pending: Pending) -> list[Any]:
+    """What ``commit`` is told of one record."""
     record = pending.record
     header = record.header
     inline = is_inline(record)
@@ -54,4 +59,34 @@ def record_args(pending: Pending) -> list[Any]:
 
 
 def is_inline(record: Record) -> bool:
+    """True when all its bodies fit into the log and the notice."""
     return sum(map(len, record.bodies.values())) <= INLINE_LIMIT
+
+
+def restored_args(record: Record, ids: Sequence[Restored], now: int) -> list[Any]:
+    """What ``restore`` is told, behind the channel."""
+    args: list[Any] = [*record.position, record.c.hex(), record.encode(), now]
+    for each in (Restored(record.header.id, record.position, record.c, ""), *ids):
+        args += [each.id, f"{each.position.e} {each.position.v} {each.c.hex()} {each.req_hash}"]
+    return args
+
+
+def rows_of(pending: Pending) -> list[tuple[Any, Any]]:
+    """Every key with its row."""
+    return [(entry.key, encode_row(entry, INLINE_LIMIT)) for entry in pending.entries]
+
+
+def hashes_of(pending: Pending) -> list[tuple[Any, Any]]:
+    """Every bucket that holds something, with its hash."""
+    used = sorted({bucket_of(entry.key) for entry in pending.entries})
+    return [(index, pending.state.buckets[index].hex()) for index in used]
+
+
+def large_bodies(pending: Pending) -> dict[str, bytes]:
+    """The bodies of its entries that do not lie in their rows, by hash."""
+    return {
+        content.sha256: content.body
+        for entry in pending.entries
+        for content in entry.contents
+        if content.body is not None and content.size > INLINE_LIMIT
+    }

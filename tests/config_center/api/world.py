@@ -22,9 +22,10 @@ NS = "/v1/namespaces/default"
 class Http:
     """Requests with a token; every answer is (status, body, headers)."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, token: str | None) -> None:
+    def __init__(self, session: aiohttp.ClientSession, center: Center, token: str | None) -> None:
         self._session = session
-        self.url = url
+        self.center = center
+        self.url = center.url
         self.token = token
 
     async def __call__(
@@ -44,7 +45,7 @@ class Http:
 
     def with_token(self, token: str | None) -> Http:
         """The same client as somebody else."""
-        return Http(self._session, self.url, token)
+        return Http(self._session, self.center, token)
 
 
 @contextlib.asynccontextmanager
@@ -59,4 +60,4 @@ async def center(data: Path, rhythm: Rhythm = QUICK, **settings: Any) -> AsyncIt
 async def http(data: Path, **settings: Any) -> AsyncIterator[Http]:
     """The HTTP API of a center, as its admin."""
     async with center(data, **settings) as opened, aiohttp.ClientSession() as session:
-        yield Http(session, opened.url, opened.admin_token)
+        yield Http(session, opened, opened.admin_token)

@@ -34,7 +34,7 @@ def fail_over(store: MemoryStore, replica: Any) -> None:
 
 def values(ledger: Ledger) -> dict[str, bytes | None]:
     entries = ledger.state.entries
-    return {key: entries[key].content.body for key in ledger.state.keys()}
+    return {key: entries[key].content.body for key in sorted(ledger.state.keys())}
 
 
 async def test_what_a_stale_replica_lacks_is_back_under_its_id_in_a_higher_epoch(

@@ -1,0 +1,191 @@
+"""
+What people decide when history was lost: orphans, a store that is empty, a loss that is accepted.
+
+An orphan that comes back by decision is published anew, on the present, **under its own id**:
+whoever published it may have asked again meanwhile, and the id allows one effect. One that is
+dropped leaves a tombstone under its id, so it cannot come back by another center either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from client_sdk.contents import Op
+from client_sdk.errors import NotVerified
+from client_sdk.image import Image, Proven
+from config_center.ledger.words import Draft, Mode, Planned
+from config_center.problems import Problem, invalid, not_found
+from config_center.rollouts.book import timestamp
+from config_center.rollouts.plan import supersede
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from client_sdk.records import Record
+    from client_sdk.state import NamespaceState
+    from config_center.access import Actor
+    from config_center.ledger.ledger import Ledger
+    from config_center.ledger.registry import Registry
+
+log = logging.getLogger(__name__)
+
+DECISIONS = ("replay", "drop")
+
+
+class Recovery:
+    """The decisions about the namespaces of one center."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    async def orphans(self, ns: str) -> list[dict[str, Any]]:
+        """What was acknowledged and is not in the store's line, oldest first."""
+        ledger = self._registry.get(ns)
+        return [_words(row, ledger.state) for row in await self._undecided(ledger)]
+
+    async def decide(self, ns: str, ident: str, decision: str, actor: Actor) -> dict[str, Any]:
+        """
+        Bring an orphan back as a new revision, or drop it for good. Raises Problem 404, 409.
+        """
+        ledger = self._registry.get(ns)
+        rows = [row for row in await self._undecided(ledger) if row.header.id == ident]
+        if not rows:
+            raise not_found(f"there is no orphan {ident[:64]!r}; GET .../orphans lists them")
+        row = rows[-1]
+        draft = _again(row) if decision == "replay" else _tombstone(row, actor)
+        done = await ledger.submit(draft)
+        status = "replayed" if decision == "replay" else "dropped"
+        await ledger.journal.mark([each.c for each in rows], status)
+        log.warning("orphan %s of %s: %s by %s", ident, ns, decision, actor.name)
+        return {
+            "id": ident,
+            "decision": decision,
+            "epoch": done.header.e,
+            "revision": done.header.v,
+        }
+
+    async def restore(
+        self, ns: str, frame: bytes | None, actor: Actor, comment: str
+    ) -> dict[str, Any]:
+        """
+        Put a namespace back into a store that lost it: from this center's journal, or from the
+        bytes of an export or of a client's snapshot. Raises Problem 400, 404, 409.
+        """
+        ledger = self._registry.get(ns)
+        system = self._registry.system
+        if ledger is not system and system.mode is Mode.EMPTY:
+            await system.put_back(_journaled(system), actor.name, comment)
+        whole = _journaled(ledger) if frame is None else await _given(ledger, frame)
+        await ledger.put_back(whole, actor.name, comment)
+        await self._registry.lay_trust(ns)
+        return {
+            "namespace": ns,
+            "position": str(ledger.state.position),
+            "restored": str(whole.head.position),
+            "keys": len(ledger.state.keys()),
+            "orphans": await self.orphans(ns),
+        }
+
+    async def accept_loss(self, ns: str, actor: Actor) -> dict[str, Any]:
+        """Go on without what somebody saw and nobody has. Raises Problem 409."""
+        ledger = self._registry.get(ns)
+        lost = await ledger.accept_loss()
+        log.error("%s accepted that %s lost %s", actor.name, ns, "; ".join(lost))
+        return {"namespace": ns, "position": str(ledger.state.position), "lost": lost}
+
+    async def _undecided(self, ledger: Ledger) -> list[Record]:
+        """Without those that another center has brought back, or dropped, meanwhile."""
+        rows = await ledger.journal.orphans(ledger.ns)
+        there = [row for row in rows if await ledger.find(row.header.id) is not None]
+        if there:
+            await ledger.journal.mark([row.c for row in there], "replayed")
+        return [row for row in rows if row not in there]
+
+
+def _journaled(ledger: Ledger) -> Proven:
+    if ledger.head is None:
+        raise Problem(
+            "history-incomplete",
+            f"this center's journal of {ledger.ns} does not reach back to its beginning: send an "
+            "export, or a client's snapshot",
+        )
+    return Proven(ledger.state, ledger.head, dict(ledger.ring))
+
+
+async def _given(ledger: Ledger, frame: bytes) -> Proven:
+    try:
+        image = await asyncio.to_thread(Image.decode, frame)
+        return await asyncio.to_thread(image.proven, ledger.ns, ledger.verifier)
+    except NotVerified as error:
+        raise invalid(f"this cannot be restored: {error}") from error
+
+
+def _again(row: Record) -> Draft:
+    header = row.header
+
+    def plan(state: NamespaceState) -> Planned:
+        supersede(state, [op.key for op in header.ops], allowed=False)
+        return Planned(tuple(_replayed(state, row)))
+
+    return Draft(
+        header.id, header.req_hash, header.author, plan, header.comment, header.request, header.type
+    )
+
+
+def _replayed(state: NamespaceState, row: Record) -> Iterator[Op]:
+    """Its operations on the present: what was new then is a new version now."""
+    for op in state.embody(row.header.ops, row.bodies):
+        entry = state.entries.get(op.key)
+        latest, present = (0, None) if entry is None else (entry.latest, entry.content)
+        content = op.content if op.rollout is None else op.rollout.content
+        if content is None:
+            rollout = op.rollout
+            yield Op(op.key, "del", latest, None if rollout is None else present, rollout)
+            continue
+        if content.body is None:
+            raise Problem("history-incomplete", f"the value of {op.key} is not kept any more")
+        content = replace(content, version=latest + 1)
+        if op.rollout is None:
+            yield Op(op.key, "set", latest + 1, content)
+        else:
+            yield Op(op.key, "set", latest + 1, present, replace(op.rollout, content=content))
+
+
+def _tombstone(row: Record, actor: Actor) -> Draft:
+    return Draft(
+        row.header.id,
+        "cancel",
+        actor.name,
+        lambda _: Planned(()),
+        "dropped after the store had lost it",
+        actor.request_id,
+        "cancel",
+    )
+
+
+def _words(row: Record, state: NamespaceState) -> dict[str, Any]:
+    header = row.header
+    return {
+        "id": header.id,
+        "position": str(row.position),
+        "type": header.type,
+        "author": header.author,
+        "comment": header.comment,
+        "at": timestamp(header.ts),
+        "keys": [_key_words(op, state.entries) for op in header.ops],
+    }
+
+
+def _key_words(op: Op, entries: Mapping[str, Any]) -> dict[str, Any]:
+    entry = entries.get(op.key)
+    content = op.content if op.rollout is None else op.rollout.content
+    return {
+        "key": op.key,
+        "version": None if content is None else content.version,
+        "sha256": None if content is None else content.sha256,
+        "percent": None if op.rollout is None else op.rollout.percent,
+        "now": None if entry is None else {"version": entry.version, "latest": entry.latest},
+    }

@@ -1,0 +1,188 @@
+"""What people decide after history was lost, over the API and a real store."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import redis.asyncio as redis
+
+from client_sdk import Client
+from config_center.ledger.words import Mode
+from tests.config_center.api.world import NS, Http, http
+from tests.redis_server import running
+from tests.until import until
+
+SECRET = {"json_schema": {"type": "string", "writeOnly": True}}
+
+
+@contextlib.asynccontextmanager
+async def world(home: Path) -> AsyncIterator[tuple[Http, redis.Redis, str]]:
+    with running() as server:
+        raw = redis.Redis.from_url(server.url)
+        async with http(home, redis=server.url) as call:
+            yield call, raw, server.url
+        await raw.aclose()
+
+
+async def lost(call: Http, raw: redis.Redis) -> dict[str, bytes]:
+    """The whole store, as a replica would have it that falls behind now."""
+    return {name: await raw.dump(name) async for name in raw.scan_iter("cc:{default}:*")}
+
+
+async def fail_over(raw: redis.Redis, replica: dict[bytes, bytes]) -> None:
+    """The replica is promoted, with another history behind it."""
+    for name, dump in replica.items():
+        await raw.restore(name, 0, dump, replace=True)
+    await raw.hset("cc:{default}:head", "rid", "0" * 40)
+
+
+async def an_orphan(call: Http, raw: redis.Redis, *, meanwhile: str = "theirs") -> dict[str, Any]:
+    """A change that was acknowledged, and over which somebody else published elsewhere."""
+    await call("PUT", f"{NS}/keys/k", {"value": "first"})
+    replica = await lost(call, raw)
+    ledger = call.center.registry.get("default")
+    async with ledger.lock:  # as if this center were away
+        position, head, state = ledger.state.position, ledger.head, ledger.state
+    _, done, _ = await call("PUT", f"{NS}/keys/k", {"value": "ours", "comment": "why"})
+    ours = (await ledger.journal.above("default", position))[-1]
+    await ledger.journal.mark([ours.c], "orphan")
+    async with ledger.lock:
+        await fail_over(raw, replica)
+        ledger.believe(state, head, ())
+    await call("PUT", f"{NS}/keys/k", {"value": meanwhile})
+    return dict(done)
+
+
+async def test_an_orphan_is_shown_with_what_stands_there_now_and_comes_back_under_its_id(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path) as (call, raw, _):
+        done = await an_orphan(call, raw)
+        status, listed, _ = await call("GET", f"{NS}/orphans")
+        (orphan,) = listed["items"]
+        _, before, _ = await call("GET", f"{NS}/changes/{orphan['id']}")
+        told, back, _ = await call("POST", f"{NS}/orphans/{orphan['id']}", {"decision": "replay"})
+        _, now, _ = await call("GET", f"{NS}/keys/k")
+        _, after, _ = await call("GET", f"{NS}/changes/{orphan['id']}")
+        _, empty, _ = await call("GET", f"{NS}/orphans")
+        again, _, _ = await call("POST", f"{NS}/orphans/{orphan['id']}", {"decision": "drop"})
+
+    assert (status, orphan["id"], orphan["comment"]) == (200, done["change"], "why")
+    assert orphan["keys"][0]["key"] == "k"
+    assert orphan["keys"][0]["now"]["latest"] >= 2
+    assert before["state"] == "absent"
+    assert (told, back["decision"], now["value"], now["author"]) == (200, "replay", "ours", "admin")
+    assert now["version"] == orphan["keys"][0]["now"]["latest"] + 1
+    assert after["state"] == "acknowledged"
+    assert (empty["items"], again) == ([], 404)
+
+
+async def test_a_dropped_orphan_can_never_come_back(tmp_path: Path) -> None:
+    async with world(tmp_path) as (call, raw, _):
+        done = await an_orphan(call, raw)
+        path = f"{NS}/orphans/{done['change']}"
+        wrong, _, _ = await call("POST", path, {"decision": "maybe"})
+        status, _, _ = await call("POST", path, {"decision": "drop"})
+        _, state, _ = await call("GET", f"{NS}/changes/{done['change']}")
+        _, now, _ = await call("GET", f"{NS}/keys/k")
+        _, listed, _ = await call("GET", f"{NS}/orphans")
+
+    assert (wrong, status, state["state"], now["value"]) == (400, 200, "cancelled", "theirs")
+    assert listed["items"] == []
+
+
+async def test_a_store_that_lost_everything_is_put_back_from_the_journal(tmp_path: Path) -> None:
+    """FLUSHALL: nothing is published, clients serve on, and a person puts it back."""
+    async with world(tmp_path / "data") as (call, raw, url):
+        await call("PUT", f"{NS}/keys/secret/schema", SECRET)
+        await call("PUT", f"{NS}/keys/secret", {"value": "sesame"})
+        await call("PUT", f"{NS}/keys/big", {"value": "x" * 20_000})
+        trust = str(tmp_path / "data" / "trust.json")
+        async with Client.connect(
+            url, instance="gw", state=tmp_path / "gw", trust=trust, timeout=10.0,
+            secret_key=str(tmp_path / "data" / "secrets.key"),
+        ) as client:  # fmt: skip
+            before = client.status().position
+            refused = (await call("POST", f"{NS}/restore", {"from": "journal"}))[1]
+            await raw.flushall()
+            ledger = call.center.registry.get("default")
+            await until(lambda: ledger.mode is Mode.EMPTY)
+            status, problem, _ = await call("PUT", f"{NS}/keys/k", {"value": 1})
+            assert status == 503
+            assert "$sealed" in client.get("secret")
+
+            restored, about, _ = await call("POST", f"{NS}/restore", {"from": "journal"})
+            retry, _, _ = await call("PUT", f"{NS}/keys/k", {"value": 1})
+            await until(lambda: client.get("k", None) == 1)
+            after = client.status().position
+            async with Client.connect(
+                url, instance="new", state=tmp_path / "new", trust=trust, timeout=10.0,
+                secret_key=str(tmp_path / "data" / "secrets.key"),
+            ) as newcomer:  # fmt: skip
+                await until(lambda: newcomer.get("k", None) == 1)
+                found = (newcomer.get("secret"), len(newcomer.get("big")))
+                sealed = client.get("secret")
+            keys = await raw.hkeys("cc:{default}:ring")
+
+    assert refused["type"].endswith("not-empty")
+    assert problem["type"].endswith("store-empty")
+    assert (restored, about["keys"], about["orphans"], retry) == (200, 2, [], 200)
+    assert after > before
+    assert found == (sealed, 20_000)
+    assert sealed["$sealed"]["dek"].encode() in keys
+
+
+async def test_a_center_that_starts_on_an_empty_store_still_knows_its_tokens_and_restores(
+    tmp_path: Path,
+) -> None:
+    with running() as server:
+        raw = redis.Redis.from_url(server.url)
+        async with http(tmp_path, redis=server.url) as call:
+            await call("PUT", f"{NS}/keys/k", {"value": "kept"})
+        await raw.flushall()
+        async with http(tmp_path, redis=server.url) as call:
+            _, read, _ = await call("GET", f"{NS}/keys/k")
+            ready, _, _ = await call("GET", "/readyz")
+            status, _, _ = await call("POST", f"{NS}/restore", {"from": "journal"})
+            put, _, _ = await call("PUT", f"{NS}/keys/k", {"value": "on"})
+        await raw.aclose()
+
+    assert (read["value"], ready, status, put) == ("kept", 503, 200, 200)
+
+
+async def test_an_export_is_put_back_by_another_center_and_a_damaged_one_is_not(
+    tmp_path: Path,
+) -> None:
+    """The journal is gone as well: what somebody exported, or a client holds, is what there is."""
+    async with world(tmp_path / "data") as (call, raw, _):
+        await call("PUT", f"{NS}/keys/k", {"value": "exported"})
+        _, export, _ = await call("GET", f"{NS}/snapshot")
+        await call("PUT", f"{NS}/keys/k", {"value": "later"})
+        ledger = call.center.registry.get("default")
+        await raw.flushall()
+        await until(lambda: ledger.mode is Mode.EMPTY)
+        kind = {"Content-Type": "application/octet-stream"}
+        damaged = bytes(export).replace(b"exported", b"evil!!!!")
+        bad, problem, _ = await call("POST", f"{NS}/restore", raw=damaged, **kind)
+        status, about, _ = await call("POST", f"{NS}/restore?comment=drill", raw=export, **kind)
+        _, now, _ = await call("GET", f"{NS}/keys/k")
+
+    assert (bad, problem["type"].rpartition(":")[2]) == (400, "invalid")
+    assert (status, now["value"]) == (200, "exported")
+    assert [each["keys"][0]["key"] for each in about["orphans"]] == ["k"]
+
+
+async def test_what_is_asked_wrong_is_said(tmp_path: Path) -> None:
+    async with world(tmp_path) as (call, _, _):
+        asked = [
+            (await call("POST", f"{NS}/restore", body))[0]
+            for body in ({}, {"from": "tape"}, {"from": "journal", "accept_loss": True})
+        ]
+        nothing, problem, _ = await call("POST", f"{NS}/restore", {"accept_loss": True})
+        none, _, _ = await call("POST", f"{NS}/orphans/none", {"decision": "drop"})
+
+    assert asked == [400, 400, 400]
+    assert (nothing, problem["type"].rpartition(":")[2], none) == (409, "nothing-lost", 404)
