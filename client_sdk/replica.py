@@ -280,9 +280,12 @@ class Replica:
         return steps + (self._done(now) if beat.c == waiting.c else self._catch_up(now))
 
     def _is_fresh(self, beat: Beat, wall: int) -> bool:
-        if beat.ns != self.ns or beat.ts <= self.newest_beat or beat.position < self.position:
+        away = (beat.ttl + self.timing.skew) * 1000
+        # Accepted while this clock was ahead, it lies in the future now and proves nothing.
+        newest = self.newest_beat if self.newest_beat <= wall + away else 0
+        if beat.ns != self.ns or beat.ts <= newest or beat.position < self.position:
             return False
-        if abs(wall - beat.ts) > (beat.ttl + self.timing.skew) * 1000:
+        if abs(wall - beat.ts) > away:
             return False
         return beat.verify(self.verifier)
 

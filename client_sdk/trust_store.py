@@ -102,7 +102,10 @@ async def _ask(place: MeetingPlace) -> bytes:
 
 
 def _pin(state: Path, trust: TrustList) -> None:
-    write_private(state / "trust.json", trust.encode().decode("utf-8"), 0o600)
+    try:
+        write_private(state / "trust.json", trust.encode().decode("utf-8"), 0o600)
+    except OSError as error:  # the next start has to meet the center again
+        log.error("whom to trust cannot be written down (%s); it is believed until the end", error)
 
 
 def _read(path: Path) -> bytes:

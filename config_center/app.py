@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING
 import orjson
 from aiohttp import web
 
-from client_sdk.errors import ConfigError
+from client_sdk.errors import ConfigError, NotVerified
 from config_center.access import authenticate, authorize
 from config_center.api import ROUTES
 from config_center.api.context import Call, await_position, check_names, check_query
+from config_center.journal import JournalDown
 from config_center.openapi import document
 from config_center.problems import Problem, not_found
-from config_center.store.base import StoreDown
+from config_center.store.base import OutcomeUnknown, StoreDown, StoreRefused
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -128,31 +129,50 @@ class _Door:
         return web.Response(body=body, headers={"Content-Type": self._metrics.content_type})
 
 
+# What the store or the journal met while something was asked for that is no change.
+_TROUBLE: dict[type[Exception], str] = {
+    StoreDown: "store-unavailable",
+    StoreRefused: "store-unavailable",
+    OutcomeUnknown: "outcome-unknown",
+    JournalDown: "store-full",
+    NotVerified: "tampered",
+}
+
+
 @web.middleware
 async def _problems(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     try:
         return await handler(request)
-    except Problem as problem:
-        return render(problem)
-    except web.HTTPMethodNotAllowed as error:
+    except (TimeoutError, ConnectionResetError):
+        raise  # the client left, or does not read; there is nobody to answer
+    except web.HTTPException as error:
+        return _refused(request, error)
+    except (Problem, ConfigError) as error:
+        return render(_problem_of(request, error))
+    except Exception:  # the last resort: a bug must not look like anything else
+        return _failed(request)
+
+
+def _refused(request: web.Request, error: web.HTTPException) -> web.Response:
+    if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
         headers = {"Allow": allowed}
         return render(Problem("method-not-allowed", f"this path takes {allowed}", headers=headers))
-    except web.HTTPNotFound:
+    if isinstance(error, web.HTTPNotFound):
         return render(not_found(f"there is nothing at {request.path[:200]}; see /docs"))
-    except StoreDown as error:
-        return render(Problem("store-unavailable", str(error), headers={"Retry-After": "1"}))
-    except web.HTTPException as error:
-        return render(Problem("invalid", error.reason)) if error.status < 500 else _failed(request)
-    except (TimeoutError, ConnectionResetError):
-        raise  # the client left, or does not read; there is nobody to answer
-    except ConfigError as error:
-        log.warning("%s %s: %s", request.method, request.path, error)
-        return render(Problem("invalid", str(error)))
-    except Exception:  # the last resort: a bug must not look like anything else
-        return _failed(request)
+    return render(Problem("invalid", error.reason)) if error.status < 500 else _failed(request)
+
+
+def _problem_of(request: web.Request, error: Problem | ConfigError) -> Problem:
+    if isinstance(error, Problem):
+        return error
+    for kind, name in _TROUBLE.items():
+        if isinstance(error, kind):
+            return Problem(name, str(error), headers={"Retry-After": "1"})
+    log.warning("%s %s: %s", request.method, request.path, error)
+    return Problem("invalid", str(error))
 
 
 def _failed(request: web.Request) -> web.Response:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from client_sdk.errors import SettingInvalid
+from client_sdk.errors import ConfigError, SettingInvalid
 from client_sdk.private_files import read_private, write_private
 from client_sdk.signing import Verifier
 from config_center.app import make_app
@@ -29,9 +29,10 @@ from config_center.ledger.keeper import Rhythm
 from config_center.ledger.registry import Registry
 from config_center.metrics import Metrics
 from config_center.owner import OwnerLock
+from config_center.problems import Problem
 from config_center.service import Service
 from config_center.store import open_store
-from config_center.store.base import Retention, StoreDown
+from config_center.store.base import Retention
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,7 +74,9 @@ class Center:
         self._stack.callback(lock.release)
         keys = await asyncio.to_thread(load_or_create, data, secrets.token_bytes)
         self.store_url = await self._store()
-        store = open_store(self.store_url, _retention(self.settings))
+        store = open_store(
+            self.store_url, _retention(self.settings), replicas=self.settings.ack_replicas
+        )
         self._stack.push_async_callback(store.close)
         await store.open()
         for finding in await store.check():
@@ -115,16 +118,26 @@ class Center:
         return embedded.url
 
     async def _admin_token(self) -> str:
+        """
+        What opens for the first admin: on disk before it opens anything, and offered again at every
+        start until the store has it.
+        """
         path = self.settings.data / "admin.token"
-        if await asyncio.to_thread(path.exists):
-            text: str = await asyncio.to_thread(read_private, path, "the admin token")
-            return text.strip()
-        try:
-            token = await self.service.ensure_admin_token()
-        except StoreDown:
-            return ""
-        if token:
+        there = await asyncio.to_thread(path.exists)
+        if there:
+            token: str = (await asyncio.to_thread(read_private, path, "the admin token")).strip()
+        else:
+            token = self.service.mint_token()
             await asyncio.to_thread(write_private, path, token + "\n", 0o600)
+        made = False
+        try:
+            made = await self.service.ensure_admin_token(token)
+        except (Problem, ConfigError) as error:
+            log.warning("the first admin's token does not open yet: %s", error)
+            return token
+        if not there and not made:  # there are admins, and this is another center's directory
+            await asyncio.to_thread(path.unlink)
+            return ""
         return token
 
     async def _listen(self) -> str:

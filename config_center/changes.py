@@ -133,7 +133,8 @@ class Changes:
         for ident in _idents(space, which, actor):
             found = await space.ledger.find(ident)
             if found is not None:
-                return _state_json(ident, found.header)
+                safe = await space.ledger.store.is_replicated(space.ledger.ns)
+                return _state_json(ident, found.header, safe=safe)
         return {"state": "absent", "change": _idents(space, which, actor)[0]}
 
     async def cancel(self, space: Space, which: str, actor: Actor) -> dict[str, Any]:
@@ -181,11 +182,11 @@ def _idents(space: Space, which: str, actor: Actor) -> list[str]:
     return [which, derived] if is_id else [derived]
 
 
-def _state_json(ident: str, header: Header) -> dict[str, Any]:
+def _state_json(ident: str, header: Header, *, safe: bool = True) -> dict[str, Any]:
     if header.type == _CANCEL:
         return {"state": "cancelled", "change": ident}
     return {
-        "state": "acknowledged",
+        "state": "acknowledged" if safe else "committed",
         "change": ident,
         "epoch": header.e,
         "revision": header.v,

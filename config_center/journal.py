@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from client_sdk.contents import Content
-from client_sdk.errors import SettingInvalid, StateInUse
+from client_sdk.errors import ConfigError, SettingInvalid, StateInUse
 from client_sdk.records import START, Header, Position, Record
 from config_center.journal_tables import (
     HISTORY,
@@ -49,6 +49,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 T = TypeVar("T")
+
+
+class JournalDown(ConfigError):
+    """The journal's disk is full, or fails: nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,11 +281,15 @@ class Journal:
                 result = work(self._db)
                 self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # a full disk may have ended it already
+                    self._db.execute("ROLLBACK")
                 raise
             return result
 
-        return await asyncio.get_running_loop().run_in_executor(self._thread, transaction)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, transaction)
+        except sqlite3.OperationalError as error:
+            raise JournalDown(f"the center's journal cannot be used: {error}") from error
 
 
 def _open(path: Path, thread: ThreadPoolExecutor) -> Journal:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _EVERY = 1.0
+_BEGINNING = "0"
 
 
 class Reports:
@@ -78,10 +79,9 @@ class Reports:
     async def read_once(self, space: Space) -> None:
         """Take what lies in the store's streams and is signed as it should be."""
         ns = space.ledger.ns
-        found, space.cursors = await self._registry.store.read_reports(ns, space.cursors)
-        if not found:
-            return
         keys = self._keys()
+        cursors = {instance: space.cursors.get(instance, _BEGINNING) for instance in keys}
+        found, space.cursors = await self._registry.store.read_reports(ns, cursors)
         for _, frame in found:
             try:
                 report = Report.decode(frame)

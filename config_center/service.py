@@ -74,6 +74,7 @@ class Service:
         for ns, ledger in self.registry.ledgers.items():
             if not ns.startswith("_") and ledger.mode is not Mode.ENDED:
                 await self._add(ledger)
+        self.registry.on_attached = self._add
         self._reports.start()
 
     async def close(self) -> None:
@@ -359,9 +360,13 @@ class Service:
         """End a token."""
         return await self._tokens.revoke_token(ident, actor)
 
-    async def ensure_admin_token(self) -> str:
-        """A new admin token where there is none yet; else an empty text."""
-        return await self._tokens.ensure_admin_token()
+    def mint_token(self) -> str:
+        """A new token, which opens nothing yet."""
+        return self._tokens.mint()
+
+    async def ensure_admin_token(self, token: str) -> bool:
+        """Let ``token`` open as the first admin's when there is none yet; else False."""
+        return await self._tokens.ensure_admin_token(token)
 
     def knows_token(self, token: str) -> bool:
         """True when this token opens something."""

@@ -10,14 +10,13 @@ from client_sdk.bodies import decode_body, encode_body
 from client_sdk.contents import Content, Op
 from client_sdk.records import NAMESPACE, sha256_hex
 from client_sdk.reports import report_key
-from config_center.access import PERMISSIONS, TOKEN_PREFIX, token_hash, token_key
+from config_center.access import PERMISSIONS, TOKEN_PREFIX, Actor, token_hash, token_key
 from config_center.ledger.words import Draft, Planned
 from config_center.problems import invalid, not_found
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from config_center.access import Actor
     from config_center.ledger.registry import Registry
 
 _HIDDEN = ("hash", "report_key")
@@ -30,10 +29,16 @@ class Tokens:
         self.registry = registry
         self._rng = rng
 
-    async def create_token(self, asked: dict[str, Any], actor: Actor) -> dict[str, Any]:
-        """Make a token; it is in the answer this once."""
+    def mint(self) -> str:
+        """A new token, which opens nothing yet."""
+        return "cc_" + base64.urlsafe_b64encode(self._rng(32)).decode("ascii").rstrip("=")
+
+    async def create_token(
+        self, asked: dict[str, Any], actor: Actor, token: str | None = None
+    ) -> dict[str, Any]:
+        """Make a token, or let ``token`` open; it is in the answer this once."""
         about = _checked(asked)
-        token = "cc_" + base64.urlsafe_b64encode(self._rng(32)).decode("ascii").rstrip("=")
+        token = token or self.mint()
         about = {
             **about,
             "hash": token_hash(token),
@@ -68,14 +73,16 @@ class Tokens:
         entry = self.registry.system.state.entries.get(token_key(token))
         return entry is not None and entry.content is not None
 
-    async def ensure_admin_token(self) -> str:
-        """A first admin's token when there is none at all, else an empty text."""
+    async def ensure_admin_token(self, token: str) -> bool:
+        """
+        Let ``token`` open as the first admin's when there is none at all; else False. It is written
+        down before: were it made here, a lost reply would leave an admin whom nobody knows.
+        """
         if any(item["role"] == "admin" for item in self.tokens()["items"]):
-            return ""
-        from config_center.access import Actor
-
-        made = await self.create_token({"name": "admin", "role": "admin"}, Actor("center", "admin"))
-        return str(made["token"])
+            return False
+        about = {"name": "admin", "role": "admin"}
+        await self.create_token(about, Actor("center", "admin"), token)
+        return True
 
     async def _write(self, key: str, about: dict[str, Any] | None, author: str) -> None:
         op = Op(key, "del", 1, None)

@@ -27,6 +27,8 @@ from device_gateway.providers.echo import EchoLlm, transcribe
 
 logger = logging.getLogger(__name__)
 
+_CLOSE_SECONDS = 10.0
+
 _ECHO = EchoLlm()
 
 
@@ -47,6 +49,7 @@ class Conversation:
         self._turn_seconds = turn_seconds
         self._learned = learned
         self._turn: asyncio.Task[None] | None = None
+        self._under_way: set[asyncio.Task[None]] = set()
 
     def receive(self, data: str | bytes) -> None:
         """Take one message of the device."""
@@ -69,7 +72,10 @@ class Conversation:
             case session.Send(message):
                 self._live.link.send(protocol.encode(message))
             case session.Run(turn, dialogue):
-                self._turn = asyncio.create_task(self._run(turn, dialogue, self._turn))
+                earlier = tuple(self._under_way)
+                self._turn = asyncio.create_task(self._run(turn, dialogue, earlier))
+                self._under_way.add(self._turn)
+                self._turn.add_done_callback(self._under_way.discard)
             case session.Cancel():
                 if self._turn and self._turn is not asyncio.current_task():
                     self._turn.cancel()
@@ -82,10 +88,15 @@ class Conversation:
                 self._learned(dict(attributes))
 
     async def _run(
-        self, turn: int, dialogue: tuple[dict[str, str], ...], before: asyncio.Task[None] | None
+        self,
+        turn: int,
+        dialogue: tuple[dict[str, str], ...],
+        earlier: tuple[asyncio.Task[None], ...],
     ) -> None:
-        if before:  # cancelled by the session; one conversation never runs two turns at once
-            await asyncio.wait([before])
+        # Cancelled by the session, and still saying goodbye to their provider: one conversation
+        # never runs two turns at once.
+        for task in earlier:
+            await _ended(task)
         started = time.monotonic()
         try:
             async with asyncio.timeout(self._turn_seconds):
@@ -135,10 +146,25 @@ class Conversation:
             await asyncio.wait([self._turn])
 
     async def close(self) -> None:
-        """End the turn under way."""
+        """End the turn under way; one that does not end is left to itself, and said."""
         if self._turn:
             self._turn.cancel()
-            await asyncio.wait([self._turn])
+        if self._under_way:
+            _, late = await asyncio.wait(self._under_way, timeout=_CLOSE_SECONDS)
+            if late:
+                logger.error("device %s: a turn does not end", self._live.session.device)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Wait until it has ended, also when cancelled: whoever comes next waits for us alone."""
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError
 
 
 def _llm(view: Any) -> Any:

@@ -78,7 +78,7 @@ class Live:
     unit: Unit
     since: float
     heard: float
-    """When the device last said anything; clock of the hub."""
+    """When the device last said anything, monotonic: a clock that is set ends no conversation."""
     told: dict[str, int] = field(default_factory=dict)
     """The version of each key that the device has been told, or started with."""
 
@@ -161,6 +161,9 @@ class Hub:
     def __len__(self) -> int:
         return len(self._live)
 
+    def __contains__(self, device: object) -> bool:
+        return device in self._live
+
     def live(self) -> list[Live]:
         """The sessions here now, as a list that stays as it is while one awaits."""
         return list(self._live.values())
@@ -197,7 +200,7 @@ class Hub:
         return Reached(len(got), known, frozenset(got))
 
     async def close_idle(self, before: float) -> None:
-        """Close, all at once, the sessions that have not been heard since `before`."""
+        """Close, all at once, the sessions not heard since `before` (monotonic seconds)."""
         idle = [live for live in self.live() if live.heard < before]
         await asyncio.gather(*(live.link.close("idle") for live in idle))
 

@@ -55,6 +55,7 @@ class Gateway:
         self.settings = settings
         self.client = client
         self.clock = clock
+        self._connections = 0
         self.metrics = Metrics()
         self.metrics.registry.register(ClientMetrics(client.metrics))
         self.hub = Hub(Memory(limits.known_devices, limits.known_days * 86_400))
@@ -168,7 +169,7 @@ class Gateway:
         idle = self.settings.limits.idle_seconds
         while True:
             await asyncio.sleep(idle / 10)
-            await self.hub.close_idle(self.clock() - idle)
+            await self.hub.close_idle(time.monotonic() - idle)
             self.hub.memory.forget(self.clock())
             self.metrics.known.set(len(self.hub.memory))
 
@@ -235,7 +236,7 @@ class Gateway:
         device, client = _identity(request)
         if device is None or client is None:
             return self._refuse(400, "identity", "Device-Id and Client-Id are needed")
-        if self.draining or len(self.hub) >= self.settings.limits.sessions:
+        if self.draining or self._is_full(device):
             outcome = "draining" if self.draining else "full"
             return self._refuse(503, outcome, "no room now", {"Retry-After": "5"})
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -243,7 +244,15 @@ class Gateway:
             return self._refuse(401, "token", "the token is not for this device, or too old")
         if not self._admits(device):
             return self._refuse(403, "unlisted", "this device is not admitted")
-        return await self._serve(request, device, client)
+        self._connections += 1
+        try:
+            return await self._serve(request, device, client)
+        finally:
+            self._connections -= 1
+
+    def _is_full(self, device: str) -> bool:
+        """Who has not said hello yet counts too; who comes again takes the place it has."""
+        return self._connections >= self.settings.limits.sessions and device not in self.hub
 
     def _refuse(
         self, status: int, outcome: str, text: str, headers: dict[str, str] | None = None
@@ -266,7 +275,7 @@ class Gateway:
         known = self.hub.memory.see(device, self.clock())
         session = Session(uuid.uuid4().hex, device, client)
         link = Link(ws, transport, limits.write_buffer_bytes)
-        live = Live(session, link, self._unit(device), self.clock(), self.clock())
+        live = Live(session, link, self._unit(device), self.clock(), time.monotonic())
         talk = self._conversation(live)
         try:
             if await self._hello(ws, talk, live):
@@ -308,11 +317,9 @@ class Gateway:
         for number in itertools.count():
             if not await _next(ws, talk):
                 return
-            live.heard = self.clock()
+            live.heard = time.monotonic()
             if number % _BURST == 0:
-                await asyncio.sleep(
-                    0
-                )  # what lies in the buffer is read without a pause: let others
+                await asyncio.sleep(0)  # what lies in the buffer is read without a pause
 
     async def _leave(self, live: Live, talk: Conversation) -> None:
         self.hub.leave(live)

@@ -52,8 +52,7 @@ class HttpTransport(Transport):
         self.confirmed = confirmed
         self._session: Any = None
         self._stream: Any = None
-        self._pongs: asyncio.Queue[Pong] = asyncio.Queue(8)
-        self._reading: asyncio.Task[Event] | None = None
+        self._pinged = False
 
     async def open(self) -> None:
         try:
@@ -65,36 +64,19 @@ class HttpTransport(Transport):
         )
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout)
         try:
-            self._stream = await asyncio.wait_for(
-                self._session.get(
-                    f"{self._ns_url}/watch", params={"as": "records"}, timeout=timeout
-                ),
-                self._timeout,
-            )
-            await self._check(self._stream)
+            await asyncio.wait_for(self._subscribe(timeout), self._timeout)
         except BaseException as error:
             await self.close()
             if isinstance(error, asyncio.CancelledError):
                 raise
             raise _down(error) from error
 
-    async def receive(self) -> Event:
-        if not self._pongs.empty():
-            return self._pongs.get_nowait()
-        if self._reading is None:
-            self._reading = asyncio.create_task(self._next_event())
-        pong = asyncio.create_task(self._pongs.get())
-        try:
-            done, _ = await asyncio.wait((self._reading, pong), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            if not pong.done():
-                pong.cancel()
-        if pong in done:
-            return pong.result()
-        reading, self._reading = self._reading, None
-        return reading.result()
+    async def _subscribe(self, timeout: Any) -> None:
+        url, form = f"{self._ns_url}/watch", {"as": "records"}
+        self._stream = await self._session.get(url, params=form, timeout=timeout)
+        await self._check(self._stream)
 
-    async def _next_event(self) -> Event:
+    async def receive(self) -> Event:
         name = ""
         try:
             while True:
@@ -106,15 +88,20 @@ class HttpTransport(Transport):
                     name = text[7:].decode("utf-8")
                 elif text.startswith(b"data: "):
                     return _event(name, text[6:])
+                elif text.startswith(b":") and self._pinged:
+                    self._pinged = False
+                    return Pong()
         except (OSError, ValueError, asyncio.TimeoutError) as error:
             raise _down(error) from error
         except Exception as error:  # aiohttp's own errors; the library is loaded lazily
             raise _down(error) from error
 
     async def ping(self) -> None:
-        await self._get(f"{self._base}/healthz")
-        if not self._pongs.full():
-            self._pongs.put_nowait(Pong())
+        """
+        The answer is the next comment on the stream itself, which a center writes while it has
+        nothing else to say: an answer on another connection would prove nothing about this one.
+        """
+        self._pinged = True
 
     async def read_log(self, after: Position) -> list[Record] | None:
         records: list[Record] = []
@@ -157,10 +144,6 @@ class HttpTransport(Transport):
         await self._request("POST", f"{self._ns_url}/reports", data=frame)
 
     async def close(self) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.wait([self._reading])
-            self._reading = None
         if self._stream is not None:
             self._stream.close()
         if self._session is not None:

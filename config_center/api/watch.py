@@ -24,7 +24,7 @@ from config_center.api.route import BYTES, EVENTS, Parameter, Route
 from config_center.problems import Problem, invalid, not_found
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from config_center.api.context import Call
     from config_center.ledger.ledger import Ledger
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _NS = "/v1/namespaces/{ns}"
 _WRITE_DEADLINE = 10.0
+_SILENCE = 1.2  # seconds; a heartbeat comes every second
+_BREATH = 0.5
 _MAX_RECORDS_BYTES = 16 * 1024 * 1024
 _U32 = struct.Struct(">I")
 
@@ -55,27 +57,44 @@ async def watch(call: Call) -> web.StreamResponse:
         await response.prepare(call.request)
         render = _signed if form == "records" else _plain(call.query("prefix") or "")
         position = ledger.state.position if after is None else after
-        await _send(response, _event("subscribed", str(position), str(ledger.state.position)))
-        for record in backlog:
-            await _send(response, render(record))
-            position = record.position
-        if ledger.newest_beat is not None:  # nobody waits for the next to know how old he is
-            await _send(response, render(ledger.newest_beat))
         with contextlib.suppress(ConnectionResetError, TimeoutError):  # it left, or reads no more
-            await _follow(watcher, position, lambda message: _send(response, render(message)))
+            await _send(response, _event("subscribed", str(position), str(ledger.state.position)))
+            for record in backlog:
+                await _send(response, render(record))
+                position = record.position
+            if ledger.newest_beat is not None:  # nobody waits for the next to know how old he is
+                await _send(response, render(ledger.newest_beat))
+            await _follow(watcher, position, response, render)
     return response
 
 
 async def _follow(
-    watcher: Watcher, position: Position, send: Callable[[Record | Beat], Awaitable[None]]
+    watcher: Watcher,
+    position: Position,
+    response: web.StreamResponse,
+    render: Callable[[Record | Beat], bytes],
 ) -> None:
-    """Send what comes, each record once: it may have been in the backlog too."""
-    async for message in watcher:
+    """
+    Send what comes, each record once: it may have been in the backlog too. In a silence comments go
+    out, so that whoever listens can tell it from a connection that is dead.
+    """
+    patience = _SILENCE
+    while True:
+        try:
+            async with asyncio.timeout(patience):
+                message = await anext(watcher)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            patience = _BREATH
+            await _send(response, b":\n\n")
+            continue
+        patience = _SILENCE
         if isinstance(message, Record):
             if message.position <= position:
                 continue
             position = message.position
-        await send(message)
+        await _send(response, render(message))
 
 
 async def get_snapshot(call: Call) -> web.Response:

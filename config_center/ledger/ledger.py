@@ -30,8 +30,9 @@ from client_sdk.errors import NotVerified
 from client_sdk.records import GENESIS, START, Position
 from client_sdk.state import NamespaceState
 from client_sdk.steps import Mark
+from config_center.journal import JournalDown
 from config_center.ledger.lines import Judged
-from config_center.ledger.proof import compare, mark_of, prove
+from config_center.ledger.proof import check_rows, compare, follow, mark_of, prove
 from config_center.ledger.recovery import adopt, bring_back, rejoin, remember, restore
 from config_center.ledger.watchers import Watchers
 from config_center.ledger.words import Committed, Incomplete, Mode
@@ -48,12 +49,13 @@ if TYPE_CHECKING:
     from config_center.journal import Journal
     from config_center.ledger.watchers import Watcher
     from config_center.ledger.words import Draft
-    from config_center.store.base import Store
+    from config_center.store.base import Store, StoredHead
 
 log = logging.getLogger(__name__)
 
 _RECENT = 1000
 _MAX_HEARD = 100
+_DEK = b'"dek"'  # in the body of whatever is sealed
 _MODE_DETAIL = {
     Mode.STARTING: "the center is still reading {ns}; try again in a moment",
     Mode.UNREACHABLE: "the store cannot be reached; publishing goes on when it is back",
@@ -191,19 +193,24 @@ class Ledger:
                 await remember(self)
                 self.set_mode(Mode.EMPTY)
                 return
-            again = await self.learn()
-            if not stored.rid_matches or await self._is_store_behind() or self._is_contradicted():
-                await adopt(self, again)
-            elif again:
-                await bring_back(self, again)
+            await self._recover_from(stored)
             self.set_mode(Mode.ENDED if self._has_ended() else Mode.READY)
         except Incomplete as error:
             self.set_mode(Mode.INCOMPLETE, str(error))
         except NotVerified as error:
             self.set_mode(Mode.TAMPERED, str(error))
+        except JournalDown as error:
+            self.set_mode(Mode.UNREACHABLE, str(error))
         except (StoreDown, StoreRefused, OutcomeUnknown) as error:
             await remember(self)
             self.set_mode(Mode.UNREACHABLE, str(error))
+
+    async def _recover_from(self, stored: StoredHead) -> None:
+        again = await self.learn()
+        if not stored.rid_matches or await self._is_store_behind() or self._is_contradicted():
+            await adopt(self, again)
+        elif again:
+            await bring_back(self, again)
 
     async def put_back(self, whole: Proven, author: str, comment: str) -> None:
         """
@@ -264,6 +271,9 @@ class Ledger:
         published over are returned, to be brought back. Raises NotVerified; the memory is then as
         before.
         """
+        whole = self.head is None or self.mode is Mode.TAMPERED
+        if not whole and await self._follow():
+            return ()
         image = await self._read_image()
         mine = await self._journaled_mark()
         rows: Sequence[Record] | None = None
@@ -280,6 +290,25 @@ class Ledger:
         self.ring = image.ring
         self.believe(proven.state, proven.head, news)
         return again
+
+    async def _follow(self) -> bool:
+        """
+        Go on along the log, where it continues what is believed: costs what is new, and not the
+        whole namespace. False where it does not; what that means the whole image has to tell.
+        """
+        rows = await self.store.read_log(self.ns, self.state.position)
+        if not rows or rows[0].header.p != self.state.c:
+            return False
+        try:
+            check_rows(self.ns, self.verifier, rows)
+            state = await asyncio.to_thread(follow, self.state, rows)
+        except NotVerified:
+            return False
+        await self.journal.seen(self.ns, rows)
+        if any(_DEK in body for row in rows for body in row.bodies.values()):
+            self.ring = await self.store.read_ring(self.ns)
+        self.believe(state, rows[-1], rows)
+        return True
 
     def believe(self, state: NamespaceState, head: Record, news: Sequence[Record]) -> None:
         """Make a verified, journaled head ours and tell the watchers."""

@@ -64,6 +64,13 @@ def check_rows(ns: str, verifier: Verifier, rows: Sequence[Record]) -> None:
             raise NotVerified(f"log row {row.position} of {ns} does not follow {before.position}")
 
 
+def follow(state: NamespaceState, rows: Sequence[Record]) -> NamespaceState:
+    """The state that ``rows`` lead to, proven by their digests. Raises NotVerified."""
+    for row in rows:
+        state = state.apply(row)
+    return state
+
+
 def compare(
     state: NamespaceState,
     image: Image,

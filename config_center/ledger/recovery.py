@@ -21,13 +21,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from client_sdk.errors import NotVerified
 from client_sdk.records import GENESIS, START
 from client_sdk.state import NamespaceState
 from config_center.ledger.lines import Judged, judge, part, path_from
-from config_center.ledger.proof import check_rows
+from config_center.ledger.proof import check_rows, follow
 from config_center.ledger.words import Draft, Incomplete, Planned
 from config_center.ledger.writer import sign
 from config_center.problems import Problem
@@ -169,15 +170,13 @@ def replayed(rows: Sequence[Record]) -> NamespaceState | None:
     The state that a whole history leads to, proven by its digests; ``None`` for one that does not
     begin at the beginning, or has a hole.
     """
-    state = NamespaceState.empty()
-    for row in rows:
-        if row.header.p != state.c:
-            return None
-        try:
-            state = state.apply(row)
-        except NotVerified:
-            return None
-    return state if rows else None
+    linked = all(row.header.p == before.c for before, row in pairwise(rows))
+    if not rows or not linked or rows[0].header.p != GENESIS:
+        return None
+    try:
+        return follow(NamespaceState.empty(), rows)
+    except NotVerified:
+        return None
 
 
 async def restore(ledger: Ledger, whole: Proven, author: str, comment: str) -> None:

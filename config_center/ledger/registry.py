@@ -10,13 +10,16 @@ a namespace that the journal knows but the store does not is lost, not new.
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from typing import TYPE_CHECKING
 
 from client_sdk.bodies import encode_body
 from client_sdk.contents import Content, Op
+from client_sdk.errors import ConfigError
 from client_sdk.records import sha256_hex
 from client_sdk.state import NamespaceState
+from config_center.ledger.ending import end
 from config_center.ledger.keeper import Keeper
 from config_center.ledger.ledger import Ledger
 from config_center.ledger.words import Draft, Mode, Planned
@@ -25,12 +28,14 @@ from config_center.problems import Problem, not_found
 from config_center.store.base import Conflict, Pending, StoreDown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from client_sdk.signing import SigningKey, TrustList, Verifier
     from config_center.journal import Journal
     from config_center.ledger.keeper import Rhythm
     from config_center.store.base import Store
+
+log = logging.getLogger(__name__)
 
 SYSTEM = "_system"
 DEFAULT = "default"
@@ -56,9 +61,12 @@ class Registry:
         self._center = center
         self._rhythm = rhythm
         self._ledgers: dict[str, Ledger] = {}
-        self._keepers: list[Keeper] = []
+        self._keepers: dict[str, Keeper] = {}
+        self._steward: asyncio.Task[None] | None = None
+        self.on_attached: Callable[[Ledger], Awaitable[object]] = _ignore
         self._turn = asyncio.Lock()
         self._trust: TrustList | None = None
+        self._ended: set[str] = set()
 
     @property
     def system(self) -> Ledger:
@@ -79,6 +87,7 @@ class Registry:
         if self.system.mode is not Mode.READY:
             for ns in known - {SYSTEM}:
                 await self._attach(ns)
+            self._start_house()
             return
         registered = self._registered()
         if not registered and DEFAULT not in known:
@@ -88,10 +97,13 @@ class Registry:
             if ns not in known and await self._is_absent(ns):
                 await self._begin(ns)
             await self._attach(ns)
+        self._start_house()
 
     async def close(self) -> None:
         """Stop all writers, beats and guards."""
-        for keeper in self._keepers:
+        if self._steward is not None:
+            await end(self._steward)
+        for keeper in self._keepers.values():
             await keeper.close()
         for ledger in self._ledgers.values():
             await ledger.close()
@@ -104,14 +116,20 @@ class Registry:
         return ledger
 
     async def create(self, ns: str, author: str) -> Ledger:
-        """Make a namespace. Raises Problem 409 when the name is, or ever was, in use."""
+        """
+        Make a namespace, or finish one whose making was cut off. Raises Problem 409 when the name
+        is, or ever was, in use, 504 when it is not known whether the store has made it.
+        """
         async with self._turn:
-            known = ns in self._ledgers or ns in await self.journal.namespaces()
-            if known or not await self._is_absent(ns):
+            used = ns in self._ledgers or ns in await self.journal.namespaces()
+            half = not used and ns in self._registered()
+            if used or not (half or await self._is_absent(ns)):
                 raise Problem("already-exists", f"the namespace name {ns!r} is taken")
             self.system.require_ready()
-            await self._register(ns, author)
-            await self._begin(ns)
+            if not half:
+                await self._register(ns, author)
+            if await self._is_absent(ns):
+                await self._begin(ns)
             ledger = await self._attach(ns)
             await self.lay_trust(ns)
             return ledger
@@ -134,6 +152,41 @@ class Registry:
         if self._trust is not None:
             self._ledgers[ns].trust = self._trust
             await self.store.write_trust(ns, self._trust.encode())
+
+    # -- what other centers make and end ------------------------------------------------------
+
+    def _start_house(self) -> None:
+        self._steward = asyncio.create_task(self._keep_house(), name="namespaces")
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(self._rhythm.beat_every)
+            try:
+                async with self._turn:
+                    await self._take_up()
+                    await self._put_away()
+            except ConfigError as error:
+                log.info("namespaces are not looked after now: %s", error)
+            except Exception:  # it must outlive whatever one round met
+                log.exception("looking after namespaces failed")
+
+    async def _take_up(self) -> None:
+        """Namespaces that another center has made."""
+        for ns in self._registered() - self._ledgers.keys() - self._ended:
+            if await self.store.head(ns) is None:
+                continue  # it is still being made
+            ledger = await self._attach(ns)
+            await self.lay_trust(ns)
+            await self.on_attached(ledger)
+
+    async def _put_away(self) -> None:
+        """Namespaces that ended: their tasks go, their name stays used."""
+        for ns, ledger in list(self._ledgers.items()):
+            if ledger.mode is Mode.ENDED:
+                self._ended.add(ns)
+                await self._keepers.pop(ns).close()
+                await ledger.close()
+                del self._ledgers[ns]
 
     async def _is_absent(self, ns: str) -> bool:
         try:
@@ -171,9 +224,13 @@ class Registry:
         self._ledgers[ns] = ledger
         await ledger.open()
         keeper = Keeper(ledger, self._center, self._rhythm)
-        self._keepers.append(keeper)
+        self._keepers[ns] = keeper
         keeper.start()
         return ledger
+
+
+async def _ignore(_: Ledger) -> None:
+    """Nobody else keeps anything for a namespace."""
 
 
 def _nothing(state: NamespaceState) -> Planned:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from client_sdk.errors import NotVerified
 from client_sdk.records import Header, Position, Record
+from config_center.journal import JournalDown
 from config_center.ledger.ending import end
 from config_center.ledger.words import Committed, Mode
 from config_center.problems import Problem
@@ -33,7 +34,7 @@ from config_center.ledger.words import Draft, Planned
 
 _QUEUE = 1000
 _BATCH = 200
-_TRIES = 5
+_TRIES = 20  # beside a center that never rests one of them gets in between
 _RECOVER_EVERY = 0.2
 
 
@@ -196,7 +197,11 @@ class Writer:
         if ring:
             await ledger.store.write_ring(ledger.ns, ring)
             ledger.ring = {**ledger.ring, **ring}
-        await ledger.journal.intend(ledger.ns, records)
+        try:
+            await ledger.journal.intend(ledger.ns, records)
+        except JournalDown as error:
+            self._refuse(steps, error)
+            return
         try:
             outcome = await ledger.store.commit(
                 ledger.ns, ledger.mark, [step.pending for step in steps]
@@ -217,7 +222,11 @@ class Writer:
     async def _settle(self, steps: list[_Step], state: NamespaceState) -> None:
         ledger = self._ledger
         records = [step.record for step in steps]
-        await ledger.journal.mark([record.c for record in records], "committed")
+        try:
+            await ledger.journal.mark([record.c for record in records], "committed")
+        except JournalDown:
+            await self._find_out(steps)
+            return
         ledger.believe(state, records[-1], records)
         for step in steps:
             if not step.waiting.answer.done():
@@ -247,12 +256,14 @@ class Writer:
                 await ledger.refresh()
                 if ledger.mode is not Mode.UNREACHABLE:
                     return
+                while not self._queue.empty():  # they were not sent: no need to wait for this
+                    self._queue.get_nowait().refuse(ledger.problem())
                 await asyncio.sleep(_RECOVER_EVERY)
         finally:
             ledger.doubt = ""
 
-    def _refuse(self, steps: list[_Step], error: StoreDown | StoreRefused) -> None:
-        full = isinstance(error, StoreRefused) and error.full
+    def _refuse(self, steps: list[_Step], error: StoreDown | StoreRefused | JournalDown) -> None:
+        full = isinstance(error, JournalDown) or (isinstance(error, StoreRefused) and error.full)
         problem = Problem("store-full" if full else "store-unavailable", str(error))
         for step in steps:
             step.waiting.refuse(problem)

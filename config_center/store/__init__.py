@@ -13,19 +13,19 @@ if TYPE_CHECKING:
     from config_center.store.base import Retention, Store
 
 
-def _redis(url: str, retention: Retention) -> Store:
+def _redis(url: str, retention: Retention, replicas: int) -> Store:
     from config_center.store.redis import RedisStore
 
-    return RedisStore(url, retention)
+    return RedisStore(url, retention, replicas=replicas)
 
 
-def _memory(url: str, retention: Retention) -> Store:  # the table's signature
+def _memory(url: str, retention: Retention, replicas: int) -> Store:  # the table's signature
     from config_center.store.memory import MemoryStore
 
     return MemoryStore()
 
 
-STORES: dict[str, Callable[[str, Retention], Store]] = {
+STORES: dict[str, Callable[[str, Retention, int], Store]] = {
     "redis": _redis,
     "rediss": _redis,
     "unix": _redis,
@@ -33,12 +33,15 @@ STORES: dict[str, Callable[[str, Retention], Store]] = {
 }
 
 
-def open_store(url: str, retention: Retention) -> Store:
-    """The store behind a URL, not connected yet. Raises SettingInvalid for an unknown scheme."""
+def open_store(url: str, retention: Retention, replicas: int = 0) -> Store:
+    """
+    The store behind a URL, not connected yet; ``replicas`` have to have a change before it counts.
+    Raises SettingInvalid for an unknown scheme.
+    """
     scheme = urlsplit(url).scheme
     make = STORES.get(scheme)
     if make is None:
         raise SettingInvalid(
             f"a store of scheme {scheme!r} is not known; use one of {', '.join(STORES)}"
         )
-    return make(url, retention)
+    return make(url, retention, replicas)

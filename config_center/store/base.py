@@ -170,6 +170,10 @@ class Store(ABC):
         """Append contiguous records, if the head is ``expected``; tell the subscribers."""
 
     @abstractmethod
+    async def is_replicated(self, ns: str) -> bool:
+        """True when all that was committed is with as many replicas as are asked for."""
+
+    @abstractmethod
     async def beat(self, ns: str, c: bytes, center: str, frame: bytes, every: float) -> BeatOutcome:
         """Check that head and history are ours; the holder of the lease publishes ``frame``."""
 
@@ -184,6 +188,10 @@ class Store(ABC):
     @abstractmethod
     async def read_image(self, ns: str) -> Image | None:
         """The whole namespace at one moment, bodies in; ``None`` when it is not there."""
+
+    @abstractmethod
+    async def read_ring(self, ns: str) -> Ring:
+        """All wrapped data keys."""
 
     @abstractmethod
     async def write_ring(self, ns: str, entries: Ring) -> None:

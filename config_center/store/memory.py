@@ -130,6 +130,9 @@ class MemoryStore(Store):
             return Conflict()
         return None
 
+    async def is_replicated(self, ns: str) -> bool:
+        return True
+
     async def beat(self, ns: str, c: bytes, center: str, frame: bytes, every: float) -> BeatOutcome:
         space = self.spaces.get(ns)
         if space is None:
@@ -159,6 +162,9 @@ class MemoryStore(Store):
             return None
         head = replace(Record.decode(space.head), bodies={})
         return Image(head, tuple(map(decode_row, space.rows.values())), dict(space.ring))
+
+    async def read_ring(self, ns: str) -> Ring:
+        return dict(self.spaces[ns].ring)
 
     async def write_ring(self, ns: str, entries: Ring) -> None:
         for dek, entry in entries.items():

@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING, Any
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, ConnectionError, RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeout
+from redis.exceptions import RedisError, ResponseError
 
 from client_sdk.errors import NotVerified
 from client_sdk.image import Image
@@ -38,7 +37,6 @@ from config_center.store.base import (
     Empty,
     Finding,
     NewHistory,
-    OutcomeUnknown,
     Retention,
     Store,
     StoredHead,
@@ -55,8 +53,8 @@ from config_center.store.decoding import (
     text_of,
 )
 from config_center.store.fitness import UNSEEN, judge_config, judge_version
+from config_center.store.script_line import TIMEOUT, ScriptLine, reason, refusal
 from config_center.store.scripts import (
-    Script,
     hashes_of,
     is_inline,
     large_bodies,
@@ -75,8 +73,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_TIMEOUT = 5.0
-_FRESH = 2.0
+_WAIT = 1.0
 _ROWS_AT_ONCE = 500
 _OUTCOMES: dict[bytes, CommitOutcome] = {
     b"OK": Committed(),
@@ -87,23 +84,31 @@ _OUTCOMES: dict[bytes, CommitOutcome] = {
 
 
 class RedisStore(Store):
-    """One Redis or Valkey server, by URL (redis, rediss, unix)."""
+    """
+    One Redis or Valkey server, by URL (redis, rediss, unix).
 
-    def __init__(self, url: str, retention: Retention | None = None) -> None:
+    A change counts once ``replicas`` have it; with fewer after ``wait`` seconds its outcome is
+    unknown (docs/protocol.md).
+    """
+
+    def __init__(
+        self,
+        url: str,
+        retention: Retention | None = None,
+        *,
+        replicas: int = 0,
+        wait: float = _WAIT,
+    ) -> None:
         self._retention = retention or Retention()
+        self._replicas, self._wait = replicas, wait if replicas else 0.0
         options: dict[str, Any] = {
-            "socket_timeout": _TIMEOUT,
-            "socket_connect_timeout": _TIMEOUT,
+            "socket_timeout": TIMEOUT,
+            "socket_connect_timeout": TIMEOUT,
             "retry": Retry(NoBackoff(), 0),
             "protocol": 2,
         }
         self._reads = redis.Redis.from_url(url, max_connections=16, **options)
-        # One deadline over a whole script: redis-py's own makes a task for every command.
-        patient = {**options, "socket_timeout": None}
-        self._writes = redis.Redis.from_url(url, single_connection_client=True, **patient)
-        self._turn = asyncio.Lock()
-        self._written_at = -_FRESH
-        self._scripts = {name: Script(name) for name in ("commit", "create", "restore", "beat")}
+        self._scripts = ScriptLine(url, options)
         self._trims = 0
 
     async def open(self) -> None:
@@ -111,7 +116,7 @@ class RedisStore(Store):
 
     async def close(self) -> None:
         await self._reads.aclose()
-        await self._writes.aclose()
+        await self._scripts.close()
 
     async def head(self, ns: str) -> StoredHead | None:
         pipe = self._reads.pipeline(transaction=True)
@@ -131,7 +136,7 @@ class RedisStore(Store):
         e, v = record.position
         frame = record.encode()
         args = [keys.events, e, v, record.c.hex(), record.header.id, record.header.req_hash]
-        return _outcome(await self._run("create", names, [*args, frame, _now()]))
+        return _outcome(await self._scripts.run("create", names, [*args, frame, _now()]))
 
     async def restore(self, pending: Pending, ring: Ring, ids: Sequence[Restored]) -> CommitOutcome:
         keys = Keyspace(pending.record.header.ns)
@@ -149,7 +154,7 @@ class RedisStore(Store):
             await self.write_ring(keys.ns, ring)
         names = [keys.head, keys.log, keys.current, keys.digests, keys.ids, keys.id_times]
         args = [keys.events, *restored_args(pending.record, ids, _now())]
-        return _outcome(await self._run("restore", [*names, *beside], args))
+        return _outcome(await self._scripts.run("restore", [*names, *beside], args))
 
     async def commit(
         self, ns: str, expected: Mark, pendings: Sequence[Pending], *, adopt: bool = False
@@ -170,16 +175,23 @@ class RedisStore(Store):
         ]
         for pending in pendings:
             args += record_args(pending)
-        outcome = _outcome(await self._run("commit", names, args))
+        reply = await self._scripts.run(
+            "commit", names, args, replicas=self._replicas, wait=self._wait
+        )
+        outcome = _outcome(reply)
         if isinstance(outcome, Committed):
             await self._trim(keys, now, len(pendings))
         return outcome
+
+    async def is_replicated(self, ns: str) -> bool:
+        beats = Keyspace(ns).beat
+        return await self._scripts.is_replicated(beats, replicas=self._replicas, wait=self._wait)
 
     async def beat(self, ns: str, c: bytes, center: str, frame: bytes, every: float) -> BeatOutcome:
         keys = Keyspace(ns)
         names = [keys.head, keys.beat, keys.lease]
         args = [keys.events, c.hex(), center, _now(), int(every * 3000), frame]
-        reply = await self._run("beat", names, args)
+        reply = await self._scripts.run("beat", names, args)
         if reply[0] == b"OK":
             return Beaten(leader=reply[1] == b"1")
         outcome = _OUTCOMES[reply[0]]
@@ -229,6 +241,11 @@ class RedisStore(Store):
         found = await self._read(self._reads.mget([Keyspace(ns).body(sha) for sha in wanted]))
         return {sha: body for sha, body in zip(wanted, found, strict=True) if body is not None}
 
+    async def read_ring(self, ns: str) -> Ring:
+        with proof_of(ns):
+            ring = await self._look(self._reads.hgetall(Keyspace(ns).ring))
+            return {text_of(dek): text_of(entry) for dek, entry in ring.items()}
+
     async def write_ring(self, ns: str, entries: Ring) -> None:
         pipe = self._reads.pipeline(transaction=True)
         for dek, entry in entries.items():
@@ -277,80 +294,32 @@ class RedisStore(Store):
 
     # -- how ----------------------------------------------------------------------------------
 
-    async def _run(self, name: str, keys: list[str], args: list[Any]) -> list[bytes]:
-        script = self._scripts[name]
-        async with self._turn:
-            await self._wake_writer()
-            try:
-                async with asyncio.timeout(_TIMEOUT):
-                    reply: list[bytes] = await script.run(self._writes, keys, args)
-                self._written_at = time.monotonic()
-                return reply
-            except (ConnectionError, RedisTimeout, TimeoutError) as error:
-                await self._drop_writer()
-                raise OutcomeUnknown(f"the store did not answer: {_reason(error)}") from error
-            except ResponseError as error:
-                raise _refusal(error) from error
-            except BaseException:
-                await self._drop_writer()  # a cancelled read leaves a reply behind
-                raise
-
-    async def _wake_writer(self) -> None:
-        """
-        Make sure of a live connection before anything is sent; a dead one is made anew once. One
-        that answered a moment ago and was not closed since is taken as live.
-        """
-        if await self._is_writer_live():
-            return
-        for tries_left in (1, 0):
-            try:
-                async with asyncio.timeout(_TIMEOUT):
-                    await self._writes.ping()
-                return
-            except (RedisError, TimeoutError) as error:
-                await self._drop_writer()
-                if not tries_left:
-                    raise StoreDown(_reason(error)) from error
-
-    async def _is_writer_live(self) -> bool:
-        line = self._writes.connection
-        if line is None or time.monotonic() - self._written_at >= _FRESH:
-            return False
-        try:
-            return not await line.can_read()  # an end, or a reply that nobody waits for
-        except RedisError:
-            return False
-
-    async def _drop_writer(self) -> None:
-        self._written_at = -_FRESH
-        if self._writes.connection is not None:
-            await self._writes.connection.disconnect(nowait=True)
-
     async def _read(self, call: Any) -> Any:
         try:
             return await call
         except ResponseError as error:
-            raise _refusal(error) from error
+            raise refusal(error) from error
         except RedisError as error:
-            raise StoreDown(_reason(error)) from error
+            raise StoreDown(reason(error)) from error
 
     async def _look(self, call: Any) -> Any:
         """A read of what centers write: a key of another type there was put by somebody else."""
         try:
             return await call
         except ResponseError as error:
-            if "WRONGTYPE" in _reason(error):
+            if "WRONGTYPE" in reason(error):
                 raise NotVerified("a key of it is not of the type that centers write") from error
-            raise _refusal(error) from error
+            raise refusal(error) from error
         except RedisError as error:
-            raise StoreDown(_reason(error)) from error
+            raise StoreDown(reason(error)) from error
 
     async def _write_large(self, keys: Keyspace, pendings: Sequence[Pending]) -> None:
+        records = [pending.record for pending in pendings]
         large = {
             keys.body(sha): body
-            for pending in pendings
-            for sha, body in pending.record.bodies.items()
-            if len(body) > INLINE_LIMIT or not is_inline(pending.record)
+            for record in records
+            for sha, body in record.bodies.items()
+            if len(body) > INLINE_LIMIT or not is_inline(record)
         }
         if large:
             await self._read(self._reads.mset(large))
@@ -372,24 +341,13 @@ class RedisStore(Store):
         try:
             await trim(self._reads, keys.log, self._retention, now)
         except RedisError as error:
-            log.warning("the log of %s could not be trimmed: %s", keys.ns, _reason(error))
+            log.warning("the log of %s could not be trimmed: %s", keys.ns, reason(error))
 
 
 def _outcome(reply: list[bytes]) -> CommitOutcome:
     if reply[0] == b"DUP":
         return Duplicate(text_of(reply[1]))
     return _OUTCOMES[reply[0]]
-
-
-def _refusal(error: ResponseError) -> StoreRefused | StoreDown:
-    text = _reason(error)
-    if isinstance(error, AuthenticationError):
-        return StoreDown(text)
-    return StoreRefused(f"the store refuses: {text}", full="OOM" in text or "maxmemory" in text)
-
-
-def _reason(error: Exception) -> str:
-    return str(error) or type(error).__name__
 
 
 def _now() -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import os
 import re
@@ -186,17 +187,27 @@ async def connect(url: str, headers: Mapping[str, str]) -> Socket:
         "Upgrade": "websocket",
     }
     ordered = {"Host": target.host, **{name: fields[name] for name in sorted(fields)}}
+    writer = None
     try:
         async with asyncio.timeout(HANDSHAKE_SECONDS):
             reader, writer = await asyncio.open_connection(target.host, target.port, limit=1 << 20)
             writer.write(_head(f"GET {target.path} HTTP/1.1", ordered))
             head = await reader.readuntil(b"\r\n\r\n")
-    except _NO_ANSWER as broken:
-        raise WireError(f"no answer from {url}: {type(broken).__name__}") from broken
-    if b"HTTP/1.1 101" not in head:
-        writer.close()
-        raise WireError(f"no 101 but {head.splitlines()[0].decode(errors='replace')!r}")
-    return Socket(reader, writer, upgrade_faults(head))
+        if b"HTTP/1.1 101" not in head:
+            raise WireError(f"no 101 but {head.splitlines()[0].decode(errors='replace')!r}")
+        return Socket(reader, writer, upgrade_faults(head))
+    except BaseException as broken:
+        if writer is not None:
+            await _close(writer)
+        if isinstance(broken, _NO_ANSWER):
+            raise WireError(f"no answer from {url}: {type(broken).__name__}") from broken
+        raise
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
 
 
 def upgrade_faults(head: bytes) -> list[str]:

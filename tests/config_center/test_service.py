@@ -348,10 +348,12 @@ async def test_a_report_counts_only_when_its_instance_signed_it(tmp_path: Path) 
 
 async def test_the_first_admin_token_is_made_once(tmp_path: Path) -> None:
     async with service(tmp_path) as center:
-        token = await center.ensure_admin_token()
+        token = center.mint_token()
 
         assert token.startswith("cc_")
-        assert await center.ensure_admin_token() == ""
+        assert await center.ensure_admin_token(token)
+        assert center.knows_token(token)
+        assert not await center.ensure_admin_token(center.mint_token())
 
 
 async def test_secrets_published_at_once_share_one_fingerprint_key(tmp_path: Path) -> None:

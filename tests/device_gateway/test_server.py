@@ -1,7 +1,9 @@
 """server.py over real sockets: the strict device on one side, the stub LLM on the other."""
 
 import asyncio
+import contextlib
 import itertools
+import time
 from types import SimpleNamespace
 
 import aiohttp
@@ -216,6 +218,45 @@ async def test_a_full_gateway_says_when_to_come_again(tmp_path):
         with pytest.raises(WireError, match="503"):
             await second.wake()
         await first.sleep()
+
+
+async def test_who_has_not_said_hello_yet_takes_a_place_and_who_comes_again_has_one(tmp_path):
+    async with gateway(tmp_path, MemoryClient(), limits={"sessions": 1}) as running:
+        device = Device(running.ota_url, mac(1))
+        await device.boot()
+        identity = {"Device-Id": device.mac, "Client-Id": device.client}
+        token = {"Authorization": f"Bearer {device.nvs['token']}"}
+        silent = await connect(device.nvs["url"], {**identity, **token})
+        with pytest.raises(WireError, match="503"):
+            await Device(running.ota_url, mac(2)).wake()
+        silent.drop()
+
+        async def room():
+            with contextlib.suppress(WireError):
+                await device.wake()
+                return True
+            return False
+
+        async with asyncio.timeout(10):
+            while not await room():
+                pass
+        again = Device(running.ota_url, mac(1))
+        await again.wake()
+        await device.gone()
+        await asyncio.gather(device.sleep(), again.sleep())
+
+
+async def test_a_clock_that_is_set_ends_no_conversation(tmp_path):
+    ahead = [0.0]
+    client, limits = MemoryClient(), {"idle_seconds": 1.0}
+    async with gateway(tmp_path, client, limits=limits, clock=lambda: time.time() + ahead[0]) as g:
+        device = Device(g.ota_url, mac(1))
+        await device.wake()
+        ahead[0] = 86_400.0
+        await g.hub.close_idle(time.monotonic() - 1.0)  # what every sweep does
+
+        assert await device.say("still here") == "echo: still here"
+        await device.sleep()
 
 
 async def test_a_silent_peer_is_dropped_after_its_hello_time(tmp_path):

@@ -1,6 +1,7 @@
 """A client in memory: the part of the SDK that the gateway uses, with no center behind it."""
 
 import contextlib
+import time
 from types import SimpleNamespace
 
 from client_sdk.errors import UnknownKey
@@ -130,10 +131,10 @@ def settings(tmp_path, **given):
 
 
 @contextlib.asynccontextmanager
-async def gateway(tmp_path, client, **given):
+async def gateway(tmp_path, client, clock=time.time, **given):
     """A running gateway; its client is closed after it."""
     try:
-        async with Gateway(settings(tmp_path, **given), client) as running:
+        async with Gateway(settings(tmp_path, **given), client, clock) as running:
             yield running
     finally:
         await client.close()
