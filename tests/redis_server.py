@@ -19,8 +19,9 @@ _WITHIN = 10.0
 class Server:
     """``url`` is stable over :meth:`kill` and :meth:`start`; data is fsynced at every write."""
 
-    def __init__(self, home: Path, binary: str) -> None:
+    def __init__(self, home: Path, binary: str, *more: str) -> None:
         self.home = home
+        self._more = more
         self.socket = home / "redis.sock"
         self.url = f"unix://{self.socket}"
         self._binary = binary
@@ -33,7 +34,7 @@ class Server:
                 self._binary,
                 *("--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.home)),
                 *("--appendonly", "yes", "--appendfsync", "always", "--save", ""),
-                *("--maxmemory-policy", "noeviction"),
+                *("--maxmemory-policy", "noeviction", *self._more),
             ],
             stdout=subprocess.DEVNULL,
         )
@@ -59,10 +60,10 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(binary: str | None = None) -> Iterator[Server]:
-    """A server that runs inside the block."""
+def running(binary: str | None = None, *more: str) -> Iterator[Server]:
+    """A server that runs inside the block; ``more`` are arguments of its own."""
     home = Path(tempfile.mkdtemp(prefix="cc-"))
-    server = Server(home, binary or _wheel())
+    server = Server(home, binary or _wheel(), *more)
     server.start()
     try:
         yield server

@@ -70,7 +70,6 @@ EXCEPTIONS: dict[str, str] = {
     "config_center/publishing.py": "tests/config_center/test_service.py",
     "config_center/reading.py": "tests/config_center/test_service.py",
     "config_center/recovering.py": "tests/config_center/api/test_recovery.py",
-    "config_center/reports.py": "tests/config_center/test_service.py",
     "config_center/space.py": "tests/config_center/test_service.py",
     "config_center/store/decoding.py": "tests/test_tampering.py",
     "config_center/store/script_line.py": "tests/config_center/store/test_stores.py",

@@ -91,7 +91,12 @@ class Registry:
             return
         registered = self._registered()
         if not registered and DEFAULT not in known:
-            await self._register(DEFAULT, "config-center")
+            try:
+                await self._register(DEFAULT, "config-center")
+            except Problem as problem:
+                if problem.name != "outcome-unknown":  # e.g. a replica that is not there yet
+                    raise
+                log.warning("%s", problem.detail)
             registered = {DEFAULT}
         for ns in sorted(registered | (known - {SYSTEM})):
             if ns not in known and await self._is_absent(ns):

@@ -34,7 +34,11 @@ from config_center.ledger.words import Draft, Planned
 
 _QUEUE = 1000
 _BATCH = 200
-_TRIES = 20  # beside a center that never rests one of them gets in between
+_TRIES = 20
+# Whoever committed last could commit again at once, while the other still reads what he did. So a
+# center that met a rival gives way between its rounds; what waits meanwhile shares the next one.
+_RIVALRY = 1.0  # seconds
+_GIVE_WAY = 0.02
 _RECOVER_EVERY = 0.2
 
 
@@ -68,6 +72,7 @@ class Writer:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        self._rivalled_until = 0.0
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(_QUEUE)
         self._task: asyncio.Task[None] | None = None
 
@@ -106,6 +111,8 @@ class Writer:
             try:
                 async with self._ledger.lock:
                     await self._round(batch)
+                if time.monotonic() < self._rivalled_until:
+                    await asyncio.sleep(_GIVE_WAY)
             except asyncio.CancelledError:
                 for waiting in batch:
                     waiting.refuse(_unknown(waiting.draft.id))
@@ -236,6 +243,7 @@ class Writer:
 
     async def _on_lost(self, outcome: Conflict | Duplicate | NewHistory | Empty) -> None:
         ledger = self._ledger
+        self._rivalled_until = time.monotonic() + _RIVALRY
         if isinstance(outcome, Empty):
             ledger.set_mode(Mode.EMPTY)
             return

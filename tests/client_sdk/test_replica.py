@@ -512,3 +512,17 @@ def test_an_image_over_a_path_that_proves_nothing_is_taken_and_confirms_nothing(
 
     assert isinstance(step, Advance)
     assert replica.is_stale(1)
+
+
+def test_a_clock_that_was_ahead_and_is_put_right_does_not_make_every_beat_an_old_one() -> None:
+    """What was accepted in a future that never came proves nothing about the present."""
+    history = History()
+    replica, hour = begun(history), 3_600_000
+    replica.on_frame(history.beat(WALL + hour).encode(), 1.0, WALL + hour)
+    assert replica.newest_beat == WALL + hour
+
+    replica.on_frame(history.beat(WALL + 1000).encode(), 2.0, WALL + 1000)
+
+    assert replica.newest_beat == WALL + 1000
+    replica.on_frame(history.beat(WALL + 500).encode(), 3.0, WALL + 2000)
+    assert replica.newest_beat == WALL + 1000

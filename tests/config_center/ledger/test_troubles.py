@@ -1,0 +1,187 @@
+"""What a center does when its store, its journal or another center is in the way."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from config_center.ledger.words import Draft, Mode, Planned
+from config_center.problems import Problem
+from config_center.store.base import CommitOutcome, OutcomeUnknown, Retention, StoredHead, StoreDown
+from config_center.store.memory import MemoryStore
+from config_center.store.redis import RedisStore
+from tests.config_center.ledger.world import QUICK, center, draft
+from tests.redis_server import running
+from tests.until import until
+
+
+class Stalled(MemoryStore):
+    """While ``stalled`` nothing is answered: a commit is lost on its way, a read gives up."""
+
+    stalled = False
+
+    async def commit(self, *args: object, **kwargs: object) -> object:  # type: ignore[override]
+        if self.stalled:
+            raise OutcomeUnknown("no reply")
+        return await super().commit(*args, **kwargs)  # type: ignore[arg-type]
+
+    async def head(self, ns: str) -> StoredHead | None:
+        if self.stalled:
+            raise StoreDown("no reply")
+        return await super().head(ns)
+
+
+async def test_who_publishes_while_an_outcome_is_unknown_is_refused_and_does_not_wait_for_its_end(
+    tmp_path: Path,
+) -> None:
+    store = Stalled()
+    async with center(tmp_path, store) as registry:
+        ledger = registry.get("default")
+        store.stalled = True
+        with pytest.raises(Problem) as unknown:
+            await ledger.submit(draft("k", 1))
+        assert ledger.readiness()["mode"] == "store-unavailable"
+
+        with pytest.raises(Problem) as refused:
+            await asyncio.wait_for(ledger.submit(draft("k", 2)), 5.0)
+        store.stalled = False
+        await until(lambda: ledger.mode is Mode.READY and not ledger.doubt)
+        done = await ledger.submit(draft("k", 3))
+
+    assert unknown.value.name == "outcome-unknown"
+    assert refused.value.name == "store-unavailable"
+    assert done.result == 1
+
+
+async def test_a_journal_whose_disk_is_full_is_said_and_nothing_is_sent(tmp_path: Path) -> None:
+    async with center(tmp_path) as registry:
+        ledger = registry.get("default")
+        await ledger.submit(draft("k", 1))
+        await ledger.journal._do(lambda db: db.execute("PRAGMA max_page_count = 1"))
+
+        with pytest.raises(Problem) as full:
+            await ledger.submit(draft("k", "x" * 200_000))
+        head = (await ledger.store.head("default")).record.c
+        assert (full.value.name, head) == ("store-full", ledger.state.c)
+
+        await ledger.journal._do(lambda db: db.execute("PRAGMA max_page_count = 1000000"))
+        done = await ledger.submit(draft("k", "x" * 200_000))
+
+    assert done.result == 2
+
+
+class LostCreation(MemoryStore):
+    """Carries out a creation and loses the reply, once it is armed."""
+
+    lose = False
+
+    async def create(self, pending: object) -> CommitOutcome:  # type: ignore[override]
+        outcome = await super().create(pending)  # type: ignore[arg-type]
+        if self.lose:
+            self.lose = False
+            raise OutcomeUnknown("no reply")
+        return outcome
+
+
+async def test_a_namespace_whose_making_was_cut_off_is_finished(tmp_path: Path) -> None:
+    store = LostCreation()
+    async with center(tmp_path, store) as registry:
+        store.lose = True
+        with pytest.raises(OutcomeUnknown):
+            await registry.create("team", "alice")
+
+        ledger = await registry.create("team", "alice")
+
+        assert (await ledger.submit(draft("k", 1))).result == 1
+
+
+async def test_a_namespace_that_another_center_makes_and_ends_comes_and_goes_here(
+    tmp_path: Path,
+) -> None:
+    store = MemoryStore()
+    async with (
+        center(tmp_path / "a", store, QUICK) as a,
+        center(tmp_path / "b", store, QUICK) as b,
+    ):
+        await a.create("team", "alice")
+        await until(lambda: "team" in b.ledgers and b.ledgers["team"].mode is Mode.READY)
+        await b.get("team").submit(draft("k", 1))
+
+        await a.end("team", Draft("end", "asked", "alice", lambda _: Planned(()), type="end"))
+        await until(lambda: "team" not in a.ledgers and "team" not in b.ledgers)
+
+        with pytest.raises(Problem) as taken:
+            await b.create("team", "bob")
+    assert taken.value.name == "already-exists"
+
+
+async def test_two_centers_publish_at_once_and_neither_takes_the_other_for_a_forger(
+    tmp_path: Path,
+) -> None:
+    """One never rests; the other gets its turn all the same."""
+    with running() as server:
+        stores = RedisStore(server.url, Retention()), RedisStore(server.url, Retention())
+        async with (
+            center(tmp_path / "a", stores[0], QUICK) as a,
+            center(tmp_path / "b", stores[1], QUICK) as b,
+        ):
+            end = time.monotonic() + 3.0
+            modes = set()
+
+            async def busy() -> int:
+                count = 0
+                while time.monotonic() < end:
+                    await a.get("default").submit(draft("a", count))
+                    count += 1
+                return count
+
+            async def now_and_then() -> int:
+                count = 0
+                while time.monotonic() < end:
+                    await b.get("default").submit(draft("b", count))
+                    count += 1
+                    modes.add(b.get("default").mode)
+                return count
+
+            *ours, theirs = await asyncio.gather(busy(), busy(), now_and_then())
+
+            state = b.get("default").state
+            await until(lambda: a.get("default").state.digest == b.get("default").state.digest)
+        for store in stores:
+            await store.close()
+
+    assert modes == {Mode.READY}
+    assert (sum(ours) > 50, theirs > 5) == (True, True)
+    assert state.entries["b"].latest == theirs
+
+
+async def test_a_change_counts_once_as_many_replicas_have_it_as_are_asked_for(
+    tmp_path: Path,
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with running(None, "--port", str(port), "--repl-diskless-sync-delay", "0") as master:
+        store = RedisStore(master.url, Retention(), replicas=1, wait=1.0)
+        async with center(tmp_path, store) as registry:
+            ledger = registry.get("default")
+            with pytest.raises(Problem) as alone:
+                await ledger.submit(draft("k", 1, "one"))
+            await until(lambda: not ledger.doubt)
+            assert await ledger.find("one") is not None
+            assert not await store.is_replicated("default")
+
+            with running(None, "--replicaof", "127.0.0.1", str(port)):
+                async with asyncio.timeout(20):
+                    while not await store.is_replicated("default"):
+                        pass
+                again = await ledger.submit(draft("k", 1, "one"))
+                done = await ledger.submit(draft("k", 2, "two"))
+        await store.close()
+
+    assert alone.value.name == "outcome-unknown"
+    assert (again.replayed, done.result) == (True, 2)
