@@ -21,8 +21,9 @@ import orjson
 from aiohttp import web
 
 from client_sdk.errors import ConfigError, NotVerified
+from config_center import peers
 from config_center.access import authenticate, authorize
-from config_center.api import ROUTES
+from config_center.api import PEER_ROUTES, ROUTES
 from config_center.api.context import Call, await_position, check_names, check_query
 from config_center.journal import JournalDown
 from config_center.openapi import document
@@ -58,7 +59,7 @@ def make_app(service: Service, settings: Settings, metrics: Metrics) -> web.Appl
         middlewares=[_problems],
     )
     door = _Door(service, settings, metrics)
-    for route in ROUTES:
+    for route in (*ROUTES, *PEER_ROUTES):
         app.router.add_route(route.method, route.path, door.handler(route))
     spec = orjson.dumps(document(ROUTES))
     app.router.add_get("/openapi.json", _fixed(spec, "application/json"))
@@ -107,6 +108,10 @@ class _Door:
 
     def _caller(self, call: Call) -> Actor:
         request = call.request
+        if call.route.permission == "peer":
+            verifier = self._service.registry.verifier
+            header = request.headers.get("Authorization")
+            return peers.authenticate(verifier, header, request.path_qs)
         actor = self._actor(request.headers.get("Authorization"))
         check_names(call)
         authorize(actor, call.route.permission, request.match_info.get("ns"))

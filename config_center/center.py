@@ -29,6 +29,7 @@ from config_center.ledger.keeper import Rhythm
 from config_center.ledger.registry import Registry
 from config_center.metrics import Metrics
 from config_center.owner import OwnerLock
+from config_center.peers import Peers
 from config_center.problems import Problem
 from config_center.service import Service
 from config_center.store import open_store
@@ -89,6 +90,8 @@ class Center:
         self.registry = Registry(
             store, journal, keys.signing, Verifier(keys.trust), center, self._rhythm
         )
+        others = Peers(self.settings.peers, keys.signing, self.registry.verifier)
+        self.registry.ask_peers, self.registry.peers_know = others.ask, others.know
         self._stack.push_async_callback(self.registry.close)
         await self.registry.open()
         await self.registry.publish_trust(keys.trust)

@@ -39,6 +39,7 @@ EXCEPTIONS: dict[str, str] = {
     "config_center/api/changes.py": "tests/config_center/api/test_keys.py",
     "config_center/api/context.py": "tests/config_center/api/test_keys.py",
     "config_center/api/namespaces.py": "tests/config_center/api/test_keys.py",
+    "config_center/api/peer.py": "tests/config_center/test_peers.py",
     "config_center/api/route.py": "tests/config_center/api/test_keys.py",
     "config_center/api/system.py": "tests/config_center/api/test_keys.py",
     "config_center/api/watch.py": "tests/config_center/api/test_keys.py",

@@ -16,6 +16,7 @@ one script may touch them. Layout (frames and rows are those of ``records`` and 
     cc:{ns}:lease   STRING  the center that publishes the heartbeat
     cc:{ns}:rep:<instance>  STREAM  reports, field r, written by that instance only
     cc:{ns}:dig     HASH    bucket -> hash (a hint; the signed root proves it)
+    cc:{ns}:want    STRING  the center that lost a race, for a second
     cc:{ns}:ring    HASH    data-key id -> KEK:BASE64, the wrapped key
     cc:{ns}:trust   STRING  the root-signed list of signing keys
     cc:{ns}:events  channel frames of records and beats
@@ -75,6 +76,11 @@ class Keyspace:
     def lease(self) -> str:
         """STRING that names the center which publishes the heartbeat."""
         return self._name("lease")
+
+    @property
+    def want(self) -> str:
+        """STRING: the center that lost a race and waits for its turn."""
+        return self._name("want")
 
     @property
     def digests(self) -> str:

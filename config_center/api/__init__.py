@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from config_center.api import changes, keys, namespaces, recovery, system, watch
+from config_center.api.peer import PEER_ROUTES as PEER_ROUTES
 
 ROUTES = (
     *namespaces.ROUTES,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Handler = "Callable[[Call], Awaitable[web.StreamResponse]]"
 
-PERMISSIONS = ("public", "read", "write", "report", "admin")
+PERMISSIONS = ("public", "read", "write", "report", "admin", "peer")
 JSON = "application/json"
 BYTES = "application/octet-stream"
 EVENTS = "text/event-stream"
@@ -33,7 +33,8 @@ class Parameter:
 @dataclass(frozen=True, slots=True)
 class Route:
     """
-    ``permission`` is ``public``, ``read``, ``write``, ``report`` or ``admin``; ``body`` is a
+    ``permission`` is ``public``, ``read``, ``write``, ``report``, ``admin``, or ``peer`` for what
+    only another center may ask; ``body`` is a
     pydantic model, ``answers`` the media type of a success.
     """
 

@@ -178,6 +178,9 @@ class Ledger:
         """Read journal and store, adopt if the store has a new history, and start the writer."""
         async with self.lock:
             await self.refresh()
+            await self.ask_peers(self)
+            if await self._is_store_behind():  # a peer has what nobody looked for yet
+                await self.refresh()
         self._writer.start()
 
     async def close(self) -> None:

@@ -66,6 +66,8 @@ class Registry:
         self.on_attached: Callable[[Ledger], Awaitable[object]] = _ignore
         self._turn = asyncio.Lock()
         self._trust: TrustList | None = None
+        self.ask_peers: Callable[[Ledger], Awaitable[None]] = _ignore
+        self.peers_know: Callable[[str], Awaitable[bool]] = _nobody_knows
         self._ended: set[str] = set()
 
     @property
@@ -81,7 +83,7 @@ class Registry:
     async def open(self) -> None:
         """Open every known namespace; make ``_system`` and ``default`` where nobody knows them."""
         known = set(await self.journal.namespaces())
-        if SYSTEM not in known and await self._is_absent(SYSTEM):
+        if SYSTEM not in known and await self._is_new(SYSTEM):
             await self._begin(SYSTEM)
         await self._attach(SYSTEM)
         if self.system.mode is not Mode.READY:
@@ -91,18 +93,21 @@ class Registry:
             return
         registered = self._registered()
         if not registered and DEFAULT not in known:
-            try:
-                await self._register(DEFAULT, "config-center")
-            except Problem as problem:
-                if problem.name != "outcome-unknown":  # e.g. a replica that is not there yet
-                    raise
-                log.warning("%s", problem.detail)
+            await self._register_default()
             registered = {DEFAULT}
         for ns in sorted(registered | (known - {SYSTEM})):
             if ns not in known and await self._is_absent(ns):
                 await self._begin(ns)
             await self._attach(ns)
         self._start_house()
+
+    async def _register_default(self) -> None:
+        try:
+            await self._register(DEFAULT, "config-center")
+        except Problem as problem:
+            if problem.name != "outcome-unknown":  # e.g. a replica that is not there yet
+                raise
+            log.warning("%s", problem.detail)
 
     async def close(self) -> None:
         """Stop all writers, beats and guards."""
@@ -128,7 +133,7 @@ class Registry:
         async with self._turn:
             used = ns in self._ledgers or ns in await self.journal.namespaces()
             half = not used and ns in self._registered()
-            if used or not (half or await self._is_absent(ns)):
+            if used or not (half or await self._is_new(ns)):
                 raise Problem("already-exists", f"the namespace name {ns!r} is taken")
             self.system.require_ready()
             if not half:
@@ -193,6 +198,10 @@ class Registry:
                 await ledger.close()
                 del self._ledgers[ns]
 
+    async def _is_new(self, ns: str) -> bool:
+        """What a peer has history of was lost by the store, and is not to begin anew."""
+        return await self._is_absent(ns) and not await self.peers_know(ns)
+
     async def _is_absent(self, ns: str) -> bool:
         try:
             return await self.store.head(ns) is None
@@ -226,6 +235,7 @@ class Registry:
 
     async def _attach(self, ns: str) -> Ledger:
         ledger = Ledger(ns, self.store, self.journal, self.key, self.verifier)
+        ledger.ask_peers = self.ask_peers
         self._ledgers[ns] = ledger
         await ledger.open()
         keeper = Keeper(ledger, self._center, self._rhythm)
@@ -235,7 +245,11 @@ class Registry:
 
 
 async def _ignore(_: Ledger) -> None:
-    """Nobody else keeps anything for a namespace."""
+    """There is nobody else."""
+
+
+async def _nobody_knows(_: str) -> bool:
+    return False
 
 
 def _nothing(state: NamespaceState) -> Planned:

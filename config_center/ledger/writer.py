@@ -35,10 +35,9 @@ from config_center.ledger.words import Draft, Planned
 _QUEUE = 1000
 _BATCH = 200
 _TRIES = 20
-# Whoever committed last could commit again at once, while the other still reads what he did. So a
-# center that met a rival gives way between its rounds; what waits meanwhile shares the next one.
-_RIVALRY = 1.0  # seconds
-_GIVE_WAY = 0.02
+# Whoever committed last could commit again at once, while a center that lost still reads what he
+# did, and so on without end. So the loser leaves word, and the winner pauses for it between rounds.
+_GIVE_WAY = 0.05  # seconds
 _RECOVER_EVERY = 0.2
 
 
@@ -72,7 +71,7 @@ class Writer:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._rivalled_until = 0.0
+        self._wanted = False
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(_QUEUE)
         self._task: asyncio.Task[None] | None = None
 
@@ -111,7 +110,8 @@ class Writer:
             try:
                 async with self._ledger.lock:
                     await self._round(batch)
-                if time.monotonic() < self._rivalled_until:
+                if self._wanted:
+                    self._wanted = False
                     await asyncio.sleep(_GIVE_WAY)
             except asyncio.CancelledError:
                 for waiting in batch:
@@ -221,6 +221,7 @@ class Writer:
             self._refuse(steps, error)
             return
         if isinstance(outcome, StoreCommitted):
+            self._wanted = outcome.wanted
             await self._settle(steps, state)
         else:
             await ledger.journal.mark([record.c for record in records], "refused")
@@ -243,7 +244,6 @@ class Writer:
 
     async def _on_lost(self, outcome: Conflict | Duplicate | NewHistory | Empty) -> None:
         ledger = self._ledger
-        self._rivalled_until = time.monotonic() + _RIVALRY
         if isinstance(outcome, Empty):
             ledger.set_mode(Mode.EMPTY)
             return

@@ -73,7 +73,9 @@ class Restored:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """It happened, whole."""
+    """It happened, whole; ``wanted``: another center lost a race, and waits for its turn."""
+
+    wanted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
 -- Commit contiguous records of one namespace: together or not at all.
 --
--- KEYS  1 head  2 log  3 cur  4 ids  5 idt  6 dig
+-- KEYS  1 head  2 log  3 cur  4 ids  5 idt  6 dig  7 want
 -- ARGV  1 channel  2 expected e  3 expected v  4 expected c (hex)  5 adopt "1"|"0"
 --       6 now, ms  7 log: keep at least N  8 ids older than this (ms) may go
---       9 number of records; then for each record:
+--       9 who asks  10 number of records; then for each record:
 --         e v c id req_hash frame head-frame notice  number-of-rows, then (key, row) each,
 --         number-of-buckets, then (index, hash) each
+-- Who loses against another head leaves word in `want`; who wins while somebody else wants hears it.
 -- An empty id or notice is skipped. Order of the checks: docs/protocol.md, section "Scripts".
 -- XADD comes first: it alone may refuse (an id that is not larger), and what a script did before
 -- it raised stays done.
@@ -15,9 +16,9 @@ local rid = string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)
 local adopt = ARGV[5] == '1'
 if not adopt and head[4] ~= rid then return {'NEWHISTORY'} end
 
-local at = 10
+local at = 11
 local records = {}
-for i = 1, tonumber(ARGV[9]) do
+for i = 1, tonumber(ARGV[10]) do
   local record = {e = ARGV[at], v = ARGV[at + 1], c = ARGV[at + 2], id = ARGV[at + 3],
     req = ARGV[at + 4], frame = ARGV[at + 5], rec = ARGV[at + 6], notice = ARGV[at + 7]}
   local rows = tonumber(ARGV[at + 8])
@@ -32,7 +33,10 @@ for i = 1, tonumber(ARGV[9]) do
   end
 end
 
-if head[1] ~= ARGV[2] or head[2] ~= ARGV[3] or head[3] ~= ARGV[4] then return {'CONFLICT'} end
+if head[1] ~= ARGV[2] or head[2] ~= ARGV[3] or head[3] ~= ARGV[4] then
+  redis.call('SET', KEYS[7], ARGV[9], 'PX', 1000)
+  return {'CONFLICT'}
+end
 if adopt and tonumber(records[1].e) <= tonumber(head[1]) then return {'CONFLICT'} end
 
 for _, record in ipairs(records) do
@@ -61,5 +65,11 @@ for _, id in ipairs(old) do
 end
 for _, record in ipairs(records) do
   if record.notice ~= '' then redis.call('PUBLISH', ARGV[1], record.notice) end
+end
+local wants = redis.call('GET', KEYS[7])
+if wants == ARGV[9] then
+  redis.call('DEL', KEYS[7])
+elseif wants then
+  return {'OK', wants}
 end
 return {'OK'}

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +77,6 @@ log = logging.getLogger(__name__)
 _WAIT = 1.0
 _ROWS_AT_ONCE = 500
 _OUTCOMES: dict[bytes, CommitOutcome] = {
-    b"OK": Committed(),
     b"CONFLICT": Conflict(),
     b"NEWHISTORY": NewHistory(),
     b"EMPTY": Empty(),
@@ -100,6 +100,7 @@ class RedisStore(Store):
         wait: float = _WAIT,
     ) -> None:
         self._retention = retention or Retention()
+        self._name = secrets.token_hex(8)
         self._replicas, self._wait = replicas, wait if replicas else 0.0
         options: dict[str, Any] = {
             "socket_timeout": TIMEOUT,
@@ -162,6 +163,7 @@ class RedisStore(Store):
         keys = Keyspace(ns)
         await self._write_large(keys, pendings)
         names = [keys.head, keys.log, keys.current, keys.ids, keys.id_times, keys.digests]
+        names.append(keys.want)
         now = _now()
         args: list[Any] = [
             keys.events,
@@ -171,6 +173,7 @@ class RedisStore(Store):
             now,
             self._retention.records,
             now - int(self._retention.id_seconds * 1000),
+            self._name,
             len(pendings),
         ]
         for pending in pendings:
@@ -347,6 +350,8 @@ class RedisStore(Store):
 def _outcome(reply: list[bytes]) -> CommitOutcome:
     if reply[0] == b"DUP":
         return Duplicate(text_of(reply[1]))
+    if reply[0] == b"OK":
+        return Committed(wanted=len(reply) > 1)
     return _OUTCOMES[reply[0]]
 
 

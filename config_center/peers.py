@@ -1,0 +1,137 @@
+"""
+The other centers: asked for what they have above the store's head before a history is adopted.
+
+Whoever adopts first brings back what any of them acknowledged, if it answers within the deadline. A
+peer proves itself by a signature over the time and the path, made with a signing key of the common
+trust list: no token has to be handed round. What it sends proves itself again, record by record.
+A peer that is away costs the deadline once; what it alone has comes back when it does (C7).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import logging
+import struct
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+import aiohttp
+import orjson
+
+from client_sdk.errors import NotVerified
+from client_sdk.records import Record
+from config_center.access import Actor
+from config_center.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from client_sdk.signing import SigningKey, Verifier
+    from config_center.ledger.ledger import Ledger
+
+log = logging.getLogger(__name__)
+
+ROWS = "/v1/peer/rows"
+NAMESPACES = "/v1/peer/namespaces"
+_PREFIX = b"config-center/peer/1\n"
+_SCHEME = "Center"
+_WITHIN = 2.0
+_CLOCKS_APART = 60.0
+_MOST = 64 * 1024 * 1024
+_U32 = struct.Struct(">I")
+
+
+class Peers:
+    """The other centers by URL; ``key`` signs what is asked, ``verifier`` judges the answers."""
+
+    def __init__(self, urls: Sequence[str], key: SigningKey, verifier: Verifier) -> None:
+        self._urls = tuple(url.rstrip("/") for url in urls)
+        self._key = key
+        self._verifier = verifier
+
+    async def ask(self, ledger: Ledger) -> None:
+        """Journal what they have above the head of ``ledger`` and this center has not."""
+        path = f"{ROWS}?{urlencode({'ns': ledger.ns, 'above': str(ledger.state.position)})}"
+        answers = await self._all(path)
+        rows = [row for raw in answers for row in self._records(ledger.ns, raw)]
+        known = {row.c for row in rows if await ledger.journal.holds(ledger.ns, row.c)}
+        new = {row.c: row for row in rows if row.c not in known}
+        if new:
+            log.warning("namespace %s: %d changes come from a peer", ledger.ns, len(new))
+            await ledger.journal.seen(ledger.ns, list(new.values()))
+
+    async def know(self, ns: str) -> bool:
+        """True when one of them has history of a namespace of this name."""
+        for raw in await self._all(NAMESPACES):
+            try:
+                if ns in orjson.loads(raw):
+                    return True
+            except (orjson.JSONDecodeError, TypeError):
+                continue
+        return False
+
+    def _records(self, ns: str, raw: bytes) -> Iterable[Record]:
+        try:
+            records = [Record.decode(frame) for frame in unpack(raw)]
+        except (NotVerified, struct.error) as error:
+            log.warning("a peer answers what cannot be read: %s", error)
+            return []
+        return [r for r in records if r.header.ns == ns and r.verify(self._verifier)]
+
+    async def _all(self, path: str) -> list[bytes]:
+        if not self._urls:
+            return []
+        timeout = aiohttp.ClientTimeout(total=_WITHIN)
+        async with aiohttp.ClientSession(timeout=timeout, trust_env=False) as http:
+            asked = [self._one(http, url, path) for url in self._urls]
+            found = await asyncio.gather(*asked)
+        return [raw for raw in found if raw is not None]
+
+    async def _one(self, http: aiohttp.ClientSession, url: str, path: str) -> bytes | None:
+        try:
+            async with http.get(url + path, headers=_signed(self._key, path)) as answer:
+                if answer.status != 200:
+                    raise ValueError(f"it answers {answer.status}")
+                return await answer.content.read(_MOST)
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            log.warning("the peer %s does not help: %s", url, str(error) or type(error).__name__)
+            return None
+
+
+def authenticate(verifier: Verifier, header: str | None, path: str) -> Actor:
+    """The center behind an ``Authorization`` header for this path. Raises Problem 401."""
+    scheme, _, rest = (header or "").partition(" ")
+    try:
+        kid, at, sig = rest.split(".")
+        given = base64.urlsafe_b64decode(sig)
+        fresh = abs(time.time() - int(at)) <= _CLOCKS_APART
+    except (ValueError, binascii.Error):
+        scheme, fresh, kid, at, given = "", False, "", "", b""
+    known = scheme == _SCHEME and fresh
+    if not known or not verifier.verify(kid, _PREFIX, f"{at} {path}".encode(), given):
+        raise Problem("unauthorized", "only another center of this trust list may ask for this")
+    return Actor(f"center {kid[:8]}", "peer")
+
+
+def pack(records: Iterable[Record]) -> bytes:
+    """An answer to ``rows``: each record with a 4-byte length before it."""
+    frames = (record.encode() for record in records)
+    return b"".join(_U32.pack(len(frame)) + frame for frame in frames)
+
+
+def unpack(raw: bytes) -> Iterator[bytes]:
+    """The frames of :func:`pack`. Raises struct.error."""
+    at = 0
+    while at < len(raw):
+        (size,) = _U32.unpack_from(raw, at)
+        yield raw[at + 4 : at + 4 + size]
+        at += 4 + size
+
+
+def _signed(key: SigningKey, path: str) -> dict[str, str]:
+    at = str(int(time.time()))
+    sig = base64.urlsafe_b64encode(key.sign(_PREFIX, f"{at} {path}".encode())).decode("ascii")
+    return {"Authorization": f"{_SCHEME} {key.kid}.{at}.{sig}"}

@@ -1,0 +1,132 @@
+"""Centers that help each other: what one acknowledged, another brings back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+import redis.asyncio as redis
+
+from config_center import peers
+from config_center.access import Actor
+from config_center.center import Center
+from config_center.ledger.keeper import Rhythm
+from config_center.ledger.words import Mode
+from config_center.problems import Problem
+from config_center.publishing import Put
+from tests.config_center.api.world import center
+from tests.history import KEY, STRANGER, verifier
+from tests.redis_server import running
+from tests.until import until
+
+ADMIN = Actor("test", "admin")
+STILL = Rhythm(beat_every=3600, guard_every=3600)
+
+
+@contextlib.asynccontextmanager
+async def two(home: Path) -> AsyncIterator[tuple[Center, Center, redis.Redis]]:
+    """A, which asks B; on one store and with one signing key. A looks at nothing by itself."""
+    with running() as server:
+        raw = redis.Redis.from_url(server.url)
+        async with center(home / "b", redis=server.url) as b:
+            (home / "a").mkdir(mode=0o700)
+            for name in ("root.key", "signing.key", "trust.json", "secrets.key", "admin.token"):
+                await asyncio.to_thread(shutil.copy2, home / "b" / name, home / "a" / name)
+            async with center(home / "a", STILL, redis=server.url, peers=[b.url]) as a:
+                yield a, b, raw
+        await raw.aclose()
+
+
+async def test_whoever_adopts_first_brings_back_what_a_peer_acknowledged(tmp_path: Path) -> None:
+    async with two(tmp_path) as (a, b, raw):
+        replica = {name: await raw.dump(name) async for name in raw.scan_iter("cc:{default}:*")}
+        mine, theirs = a.registry.get("default"), b.registry.get("default")
+        await b.service.put("default", "k", Put(value="acknowledged by b"), ADMIN)
+        async with theirs.lock, mine.lock:  # B does not look before A has
+            await raw.delete("cc:{default}:cur", "cc:{default}:ids", "cc:{default}:idt")
+            for name, dump in replica.items():
+                await raw.restore(name, 0, dump, replace=True)
+            await raw.hset("cc:{default}:head", "rid", "0" * 40)
+            await mine.refresh()
+
+        assert mine.state.entries["k"].content.body == b'"acknowledged by b"'
+        await until(lambda: theirs.state.c == mine.state.c)
+        assert await theirs.journal.orphans("default") == []
+        assert theirs.mode is Mode.READY
+
+
+async def test_a_name_that_a_peer_has_history_of_is_not_made_anew(tmp_path: Path) -> None:
+    async with two(tmp_path) as (a, b, raw):
+        await b.registry.create("team", "alice")
+        await raw.flushall()
+
+        with pytest.raises(Problem) as taken:
+            await a.registry.create("team", "bob")
+
+    assert taken.value.name == "already-exists"
+
+
+async def test_nobody_but_a_center_of_the_trust_list_is_answered(tmp_path: Path) -> None:
+    async with center(tmp_path) as opened, aiohttp.ClientSession() as http:
+
+        async def status(authorization: str, path: str = peers.NAMESPACES) -> int:
+            headers = {"Authorization": authorization} if authorization else {}
+            async with http.get(opened.url + path, headers=headers) as answer:
+                return answer.status
+
+        def signed(key: object, path: str = peers.NAMESPACES) -> str:
+            return peers._signed(key, path)["Authorization"]  # type: ignore[arg-type]
+
+        key = opened.registry.key
+        rows = f"{peers.ROWS}?ns=_system&above="
+        asked = [
+            await status(""),
+            await status(f"Bearer {opened.admin_token}"),
+            await status(signed(STRANGER)),
+            await status(signed(key, rows + "1-1")),
+            await status("Center a.b.c"),
+        ]
+        good = await status(signed(key)), await status(signed(key, rows + "1-1"), rows + "1-1")
+        wrong = await status(signed(key, rows + "x"), rows + "x")
+
+    assert asked == [401] * 5
+    assert (good, wrong) == ((200, 200), 400)
+
+
+def test_what_was_signed_long_ago_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = peers.NAMESPACES
+    header = peers._signed(KEY, path)["Authorization"]
+    assert peers.authenticate(verifier(), header, path).role == "peer"
+
+    later = time.time() + 3600
+    monkeypatch.setattr(time, "time", lambda: later)
+    with pytest.raises(Problem):
+        peers.authenticate(verifier(), header, path)
+
+
+async def test_a_peer_that_is_away_or_talks_nonsense_costs_its_deadline_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    async def nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n\0\0\0\x03abc")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(nonsense, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, center(tmp_path) as opened:
+        asked = peers.Peers(
+            (f"http://127.0.0.1:{port}", "http://127.0.0.1:1"), KEY, opened.registry.verifier
+        )
+        before = opened.registry.get("default").state
+        await asked.ask(opened.registry.get("default"))
+
+        assert not await asked.know("default")
+        assert opened.registry.get("default").state is before
