@@ -46,7 +46,7 @@ def read_private(path: Path, what: str) -> str:
     return text
 
 
-def write_private(path: Path, text: str, mode: int = 0o600) -> None:
+def write_private(path: Path, content: str | bytes, mode: int = 0o600) -> None:
     """
     Make or replace a file as a whole: after a crash there is the old one or the new one.
 
@@ -55,8 +55,8 @@ def write_private(path: Path, text: str, mode: int = 0o600) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0), 0o600)
     try:
-        with os.fdopen(fd, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with os.fdopen(fd, "wb") as file:
+            file.write(content.encode("utf-8") if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         draft.chmod(mode)  # not left to the umask

@@ -93,6 +93,19 @@ class Remote:
             await asyncio.sleep(pause)
         return await self._ask(method, url, options)
 
+    async def fetch(self, path: str) -> bytes:
+        """The bytes of a path."""
+        raw: bytes = await self._ask("GET", self.url + path, {"headers": self._headers})
+        return raw
+
+    async def send(self, path: str, raw: bytes, query: Mapping[str, Any]) -> Any:
+        """The answer to bytes that are posted."""
+        params = {k: str(v) for k, v in query.items() if v is not None}
+        sent = {"Content-Type": "application/octet-stream", **self._headers}
+        return await self._ask(
+            "POST", self.url + path, {"data": raw, "headers": sent, "params": params}
+        )
+
     async def _ask(self, method: str, url: str, options: Mapping[str, Any]) -> Any:
         try:
             async with (
@@ -165,7 +178,7 @@ async def _read(response: aiohttp.ClientResponse) -> Any:
     if "json" not in response.content_type:
         if response.status >= 400:
             raise ApiError(response.status, "unknown", f"{response.url} is no center", {})
-        return raw.decode("utf-8")
+        return raw
     plain = orjson.loads(raw) if raw else {}
     if response.status >= 400:
         name = str(plain.get("type", "")).rpartition(":")[2]

@@ -104,8 +104,8 @@ async def _tell(ledger: Ledger, judged: Judged) -> None:
     for row in judged.waiting:
         keys = ", ".join(op.key for op in row.header.ops)
         log.error(
-            "namespace %s: the store lost %s (%s by %s), and others published since: "
-            "GET .../orphans shows it, and somebody has to decide",
+            "namespace %s: the store lost %s (%s by %s) and went on without it: "
+            "`config-center orphans ls` shows it, and somebody has to decide",
             ledger.ns,
             row.position,
             keys,
@@ -193,7 +193,7 @@ async def restore(ledger: Ledger, whole: Proven, author: str, comment: str) -> N
     record, state = sign(ledger, draft, Planned(()), whole.state, epoch=minted)
     await journal.intend(ns, [record])
     pending = Pending(record, tuple(state.entries.values()), state)
-    outcome = await ledger.store.restore(pending, whole.ring, await _ids(ledger))
+    outcome = await ledger.store.restore(pending, whole.ring, await _ids(ledger, whole.head))
     if not isinstance(outcome, Committed):
         await journal.mark([record.c], "refused")
         raise Problem("not-empty", f"the store has a head of {ns} again; look before you go on")
@@ -208,9 +208,11 @@ async def restore(ledger: Ledger, whole: Proven, author: str, comment: str) -> N
     log.warning("namespace %s: restored by %s at %s", ns, author, record.position)
 
 
-async def _ids(ledger: Ledger) -> list[Restored]:
+async def _ids(ledger: Ledger, head: Record) -> list[Restored]:
+    """What was published until then, as long as the store would remember it."""
     since = time.time_ns() // 1_000_000 - _REMEMBERED_MS
     rows = await ledger.journal.since(ledger.ns, since)
+    rows = [row for row in rows if row.position <= head.position]
     return [Restored(r.header.id, r.position, r.c, r.header.req_hash) for r in rows]
 
 

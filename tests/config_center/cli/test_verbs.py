@@ -46,6 +46,8 @@ def remote_verbs() -> list[list[str]]:
         *(["namespace", "create", "n"], ["namespace", "delete", "n", "--yes"], ["whoami"]),
         *(["schema", "get", "k"], ["schema", "set", "k", "--kind", "llm"]),
         *(["token", "create", "t"], ["token", "revoke", "t"]),
+        *(["orphans", "ls"], ["orphans", "replay", "i"], ["orphans", "drop", "i"]),
+        ["restore", "--from-journal"],
     ]
 
 
@@ -75,6 +77,7 @@ def test_every_verb_that_asks_a_center_takes_json(words: list[str]) -> None:
 def test_every_verb_is_walked_here() -> None:
     local = {("serve",), ("up",), ("version",), ("completion",)}
     local |= {("config", each) for each in ("check", "env", "doc")}
+    local.add(("export",))  # it has no JSON to print
     walked = {tuple(words[: len(verb)]) for words in remote_verbs() for verb in verbs()}
 
     assert set(verbs()) - local <= walked
