@@ -165,7 +165,15 @@ class Center:
             ) from error
         host, port = runner.addresses[0][:2]
         shown = f"[{host}]" if ":" in host else host
-        return f"{'http' if context is None else 'https'}://{shown}:{port}"
+        url = f"{'http' if context is None else 'https'}://{shown}:{port}"
+        await self._say_where(url)
+        return url
+
+    async def _say_where(self, url: str) -> None:
+        """For the command line on this machine; gone when the center is."""
+        path = self.settings.data / "center.url"
+        await asyncio.to_thread(write_private, path, url + "\n", 0o644)
+        self._stack.callback(path.unlink, missing_ok=True)
 
     def _tls(self) -> ssl.SSLContext | None:
         if self.settings.tls_cert is None or self.settings.tls_key is None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from config_center.rollouts.book import timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from client_sdk.reports import Report
 
@@ -94,16 +94,22 @@ class Fleet:
             found.update({name: (name, instance, row) for name, row in instance.devices.items()})
         return [found[name] for name in sorted(found)]
 
-    def units(self, keys: Mapping[str, int | None], unit: str) -> dict[str, int]:
+    def units(
+        self,
+        keys: Mapping[str, int | None],
+        unit: str,
+        chosen: Callable[[str], bool] = lambda device: False,
+    ) -> dict[str, int]:
         """
         How far a canary got. ``keys``: key -> the canary's version. ``assigned`` units are in the
-        canary arm; of them ``applied`` run its versions, on ``refused`` an instance refused them,
+        canary arm, or ``chosen`` for it while their instance refused it and goes on with the stable
+        version; of them ``applied`` run its versions, on ``refused`` an instance refused them,
         ``silent`` did not say.
         """
         counts = {"assigned": 0, "applied": 0, "refused": 0, "silent": 0}
         for instance in self._instances.values():
             verdict = _verdict(instance.keys, keys)
-            number = 1 if unit == "instance" else _in_canary(instance.devices, keys)
+            number = 1 if unit == "instance" else _in_canary(instance.devices, keys, chosen)
             if unit == "instance" and verdict == "silent":
                 continue
             counts["assigned"] += number
@@ -152,12 +158,17 @@ def _verdict(told: Mapping[str, dict[str, Any]], keys: Mapping[str, int | None])
     return "applied" if states and all(state == "applied" for state in states) else "silent"
 
 
-def _in_canary(devices: Mapping[str, dict[str, Any]], keys: Mapping[str, int | None]) -> int:
-    count = 0
-    for row in devices.values():
-        told = row.get("keys")
-        if not isinstance(told, dict):
-            continue
-        arms = [told.get(key) for key in keys]
-        count += any(isinstance(a, dict) and a.get("arm") == "canary" for a in arms)
-    return count
+def _in_canary(
+    devices: Mapping[str, dict[str, Any]],
+    keys: Mapping[str, int | None],
+    chosen: Callable[[str], bool],
+) -> int:
+    return sum(chosen(device) or _is_told(row, keys) for device, row in devices.items())
+
+
+def _is_told(row: Mapping[str, Any], keys: Mapping[str, int | None]) -> bool:
+    told = row.get("keys")
+    if not isinstance(told, dict):
+        return False
+    arms = [told.get(key) for key in keys]
+    return any(isinstance(arm, dict) and arm.get("arm") == "canary" for arm in arms)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from client_sdk.greyscale import decider
 from client_sdk.sealing import FINGERPRINT, RingEntry, Sealer
 from client_sdk.suggestions import did_you_mean
 from config_center.fleet import Fleet
@@ -121,7 +122,12 @@ class Space:
     def story_words(self, story: Story) -> dict[str, Any]:
         """A rollout with how far it got; the counts of an ended one are of what is known now."""
         keys = {key: about["to"] for key, about in story.keys.items()}
-        return {**story.to_json(), "units": self.fleet.units(keys, story.rollout.unit)}
+        decision = decider(story.rollout)
+
+        def chosen(device: str) -> bool:
+            return story.running and decision(device, {}).arm == "canary"
+
+        return {**story.to_json(), "units": self.fleet.units(keys, story.rollout.unit, chosen)}
 
     # -- planning -----------------------------------------------------------------------------
 

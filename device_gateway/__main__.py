@@ -117,6 +117,9 @@ def _table(document: dict[str, Any]) -> str:
 def simulate(
     url: Annotated[str, typer.Argument(help="OTA URL of the gateway.")],
     devices: Annotated[int, typer.Option(min=1, max=10_000, help="How many.")] = 5,
+    first: Annotated[
+        int, typer.Option(min=1, help="Number of the first; another fleet must not have it too.")
+    ] = 1,
     turns: Annotated[int | None, typer.Option(min=1, help="Turns of each device.")] = None,
     seconds: Annotated[float | None, typer.Option(min=0.1, help="End after so long.")] = None,
     as_json: AsJson = False,
@@ -124,7 +127,7 @@ def simulate(
     """Let strict simulated ESP32s talk; fails when a rule is broken that a real one needs."""
     if turns is None and seconds is None:
         turns = 3
-    outcome = _run(simulate_fleet(url, devices=devices, turns=turns, seconds=seconds))
+    outcome = _run(simulate_fleet(url, devices=devices, first=first, turns=turns, seconds=seconds))
     if as_json:
         found = {"devices": devices, "turns": outcome.turns, "notices": outcome.notices}
         typer.echo(json.dumps({**found, "problems": outcome.problems}))

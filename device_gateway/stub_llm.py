@@ -9,6 +9,7 @@ For demonstrations and tests; it never leaves loopback by itself.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -90,11 +91,13 @@ class StubLlm:
     async def _stream(self, request: web.Request, answer: str) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        for piece in _cut(answer):
-            await asyncio.sleep(self.delay)
-            choice = {"index": 0, "delta": {"content": piece}, "finish_reason": None}
-            await response.write(_event({"object": "chat.completion.chunk", "choices": [choice]}))
-        await response.write(b"data: [DONE]\n\n")
+        with contextlib.suppress(ConnectionResetError):  # a turn that was interrupted
+            for piece in _cut(answer):
+                await asyncio.sleep(self.delay)
+                choice = {"index": 0, "delta": {"content": piece}, "finish_reason": None}
+                chunk = {"object": "chat.completion.chunk", "choices": [choice]}
+                await response.write(_event(chunk))
+            await response.write(b"data: [DONE]\n\n")
         return response
 
 

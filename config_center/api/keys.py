@@ -35,7 +35,10 @@ _KEY = _KEYS + "/{key}"
 
 
 class RolloutBody(Body):
-    """Who gets a change first; fields as in the documentation of rollouts."""
+    """
+    Who gets a change first: ``percent`` of the devices (or instances, by ``unit``), those in
+    ``allow`` always, those in ``deny`` never; ``steps`` are the shares that ``step`` goes to.
+    """
 
     percent: float = Field(ge=0, le=100)
     unit: str = "device"

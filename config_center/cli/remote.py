@@ -20,7 +20,7 @@ import typer
 
 from client_sdk.errors import ApiError, ConfigError, SettingInvalid
 from client_sdk.private_files import read_private
-from client_sdk.settings import ClientSettings
+from client_sdk.settings import DEFAULT_URL, ClientSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Mapping
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _TIMEOUT = aiohttp.ClientTimeout(total=30)
 _STREAM_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=60)
 _TOKEN_FILE = Path("data", "admin.token")
+_URL_FILE = Path("data", "center.url")
 _PAUSES = (0.2, 0.5, 1.0, 2.0)  # seconds between the tries of one change
 _PASSING = ("store-unavailable", "busy", "behind")  # what a center says while it starts
 _RESUME_AFTER = 1.0  # seconds
@@ -36,6 +37,11 @@ _AGAIN = ("outcome-unknown", "busy")
 
 class _NoAnswer(ConfigError):
     """The request may have been carried out."""
+
+
+def _here() -> str | None:
+    """The address of the center whose data lies here, and that runs."""
+    return _URL_FILE.read_text("utf-8").strip() if _URL_FILE.is_file() else None
 
 
 class Remote:
@@ -47,7 +53,8 @@ class Remote:
             raise SettingInvalid(
                 "the command line speaks HTTP: set CONFIG_CENTER_URL to a center's http address"
             )
-        self.url = http[0].url.rstrip("/")
+        here = _here() if http[0].url == DEFAULT_URL else None
+        self.url = (here or http[0].url).rstrip("/")
         self.namespace = namespace or settings.namespace
         token = settings.token
         if token is None and http[0].loopback and _TOKEN_FILE.is_file():

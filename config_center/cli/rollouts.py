@@ -112,3 +112,5 @@ def _show_one(about: dict[str, Any]) -> None:
     units = about.get("units")
     if units:
         typer.echo("  ".join(f"{name} {count}" for name, count in units.items()))
+        if units.get("refused"):
+            typer.echo("warning: it is refused; config-center instances --json says why", err=True)

@@ -33,6 +33,7 @@ async def simulate(
     url: str,
     *,
     devices: int = 5,
+    first: int = 1,
     turns: int | None = None,
     seconds: float | None = None,
     pause: float = PAUSE_SECONDS,
@@ -40,9 +41,11 @@ async def simulate(
 ) -> Outcome:
     """
     Let `devices` talk to the gateway whose OTA URL is `url`, each `turns` times or for `seconds`,
-    whichever ends first; without both for ever. `pause` is the mean time between two turns.
+    whichever ends first; without both for ever. `pause` is the mean time between two turns. Their
+    addresses count up from that of number `first`: devices with one address throw each other out.
     """
-    fleet = [Device(url, mac(number), audio=audio) for number in range(1, devices + 1)]
+    numbers = range(first, first + devices)
+    fleet = [Device(url, mac(number), audio=audio) for number in numbers]
     outcome = Outcome(devices)
     talks = [_talk(device, turns, pause, outcome) for device in fleet]
     try:

@@ -77,6 +77,18 @@ def test_units_are_counted_by_what_was_said_of_the_canary() -> None:
     }
 
 
+def test_devices_whose_gateway_refused_their_canary_are_counted_as_refused() -> None:
+    """They go on with the stable version, and say so: the rollout must not look untouched."""
+    fleet = Fleet()
+    rows = [{"device": d, "keys": {"a": {"version": 1, "arm": "stable"}}} for d in ("x", "y")]
+    refused = {"a@canary": {"version": 2, "state": "refused"}}
+    fleet.hear(report(1, {"keys": refused, "devices": {"rows": rows}}), 0)
+
+    found = fleet.units({"a": 2}, "device", lambda device: device == "x")
+
+    assert found == {"assigned": 1, "applied": 0, "refused": 1, "silent": 0}
+
+
 def test_a_key_that_is_gone_is_gone_and_what_is_no_key_is_not_kept() -> None:
     fleet = Fleet()
     fleet.hear(report(1, {"keys": {"a": {"version": 1}, "b": {"version": 1}, "c": 7}}), 0)

@@ -103,7 +103,7 @@ async def ask(up: Up, home: Path, *words: str) -> str:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "config_center", *words),
         cwd=home,
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "CONFIG_CENTER_URL": up.url},
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},  # data/ says where
         stdout=asyncio.subprocess.PIPE,
     )
     out, _ = await process.communicate()
