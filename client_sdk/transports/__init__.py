@@ -33,6 +33,7 @@ TRANSPORTS: dict[str, Callable[[Address, str, str | None, float], Transport]] = 
     "redis": _redis,
     "rediss": _redis,
     "unix": _redis,
+    "redis+sentinel": _redis,
 }
 
 

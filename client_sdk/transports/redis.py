@@ -21,6 +21,7 @@ from client_sdk.image import Image, decode_row
 from client_sdk.records import START, Position, Record
 from client_sdk.transports.base import Event, Frame, Pong, Subscribed, Transport
 from client_sdk.transports.keyspace import Keyspace
+from client_sdk.transports.redis_client import close_client, close_link, redis_client, redis_link
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -33,7 +34,7 @@ _REPORTS_KEPT = 100
 
 
 class RedisTransport(Transport):
-    """One namespace on one Redis server, by URL (redis, rediss, unix)."""
+    """One namespace on one Redis, by URL (redis, rediss, unix, redis+sentinel)."""
 
     name = "redis"
 
@@ -48,7 +49,6 @@ class RedisTransport(Transport):
         self._events: asyncio.Queue[Event | TransportDown] = asyncio.Queue(_QUEUE)
 
     async def open(self) -> None:
-        import redis.asyncio as redis
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
 
@@ -58,9 +58,8 @@ class RedisTransport(Transport):
             "retry": Retry(NoBackoff(), 0),
             "protocol": 2,
         }
-        self._reads = redis.Redis.from_url(self._url, max_connections=4, **options)
-        pool = redis.ConnectionPool.from_url(self._url, **{**options, "socket_timeout": None})
-        self._link = pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py
+        self._reads = redis_client(self._url, max_connections=4, **options)
+        self._link = redis_link(self._url, **{**options, "socket_timeout": None})
         try:
             await asyncio.wait_for(self._subscribe(), self._timeout)
         except BaseException as error:
@@ -152,10 +151,10 @@ class RedisTransport(Transport):
         if self._reader is not None:
             self._reader.cancel()
             await asyncio.wait([self._reader])
-        for each in (self._link, self._reads):
+        for each, close in ((self._link, close_link), (self._reads, close_client)):
             if each is not None:
                 with contextlib.suppress(Exception):
-                    await (each.disconnect(nowait=True) if each is self._link else each.aclose())
+                    await close(each)
 
     async def _read(self, call: Any) -> Any:
         try:

@@ -29,6 +29,7 @@ STORES: dict[str, Callable[[str, Retention, int], Store]] = {
     "redis": _redis,
     "rediss": _redis,
     "unix": _redis,
+    "redis+sentinel": _redis,
     "memory": _memory,
 }
 

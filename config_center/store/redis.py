@@ -19,7 +19,6 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
-import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
@@ -28,6 +27,7 @@ from client_sdk.errors import NotVerified
 from client_sdk.image import Image
 from client_sdk.records import INLINE_LIMIT, START, Position, Record
 from client_sdk.transports.keyspace import Keyspace
+from client_sdk.transports.redis_client import close_client, redis_client
 from config_center.store.base import (
     Beaten,
     BeatOutcome,
@@ -85,7 +85,7 @@ _OUTCOMES: dict[bytes, CommitOutcome] = {
 
 class RedisStore(Store):
     """
-    One Redis or Valkey server, by URL (redis, rediss, unix).
+    One Redis or Valkey server, by URL (redis, rediss, unix, redis+sentinel).
 
     A change counts once ``replicas`` have it; with fewer after ``wait`` seconds its outcome is
     unknown (docs/protocol.md).
@@ -108,7 +108,7 @@ class RedisStore(Store):
             "retry": Retry(NoBackoff(), 0),
             "protocol": 2,
         }
-        self._reads = redis.Redis.from_url(url, max_connections=16, **options)
+        self._reads = redis_client(url, max_connections=16, **options)
         self._scripts = ScriptLine(url, options)
         self._trims = 0
 
@@ -116,7 +116,7 @@ class RedisStore(Store):
         await self._read(self._reads.ping())
 
     async def close(self) -> None:
-        await self._reads.aclose()
+        await close_client(self._reads)
         await self._scripts.close()
 
     async def head(self, ns: str) -> StoredHead | None:

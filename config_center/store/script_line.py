@@ -11,10 +11,10 @@ import asyncio
 import time
 from typing import Any
 
-import redis.asyncio as redis
 from redis.exceptions import AuthenticationError, ConnectionError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeout
 
+from client_sdk.transports.redis_client import close_client, redis_client
 from config_center.store.base import OutcomeUnknown, StoreDown, StoreRefused
 from config_center.store.scripts import Script
 
@@ -29,14 +29,14 @@ class ScriptLine:
     def __init__(self, url: str, options: dict[str, Any]) -> None:
         # One deadline over a whole script: redis-py's own makes a task for every command.
         patient = {**options, "socket_timeout": None}
-        self._redis = redis.Redis.from_url(url, single_connection_client=True, **patient)
+        self._redis = redis_client(url, single=True, **patient)
         self._scripts = {name: Script(name) for name in ("commit", "create", "restore", "beat")}
         self._turn = asyncio.Lock()
         self._used_at = -_FRESH
 
     async def close(self) -> None:
         """Let go of the connection."""
-        await self._redis.aclose()
+        await close_client(self._redis)
 
     async def run(
         self, name: str, keys: list[str], args: list[Any], *, replicas: int = 0, wait: float = 0.0
@@ -113,8 +113,11 @@ class ScriptLine:
 
     async def _drop(self) -> None:
         self._used_at = -_FRESH
-        if self._redis.connection is not None:
-            await self._redis.connection.disconnect(nowait=True)
+        line, self._redis.connection = self._redis.connection, None
+        if line is not None:
+            await line.disconnect(nowait=True)
+            # Taken from the pool anew it asks the sentinels; kept, it would try the old master.
+            await self._redis.connection_pool.release(line)
 
 
 def refusal(error: ResponseError) -> StoreRefused | StoreDown:

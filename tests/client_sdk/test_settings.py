@@ -12,6 +12,7 @@ from client_sdk.settings import (
     parse_url,
     parse_urls,
     refuse_misspelt,
+    sentinels_of,
     without_password,
 )
 
@@ -128,7 +129,7 @@ def test_addresses_are_recognised(url, scheme, loopback):
     assert address.over_http is (scheme in ("http", "https"))
 
 
-@pytest.mark.parametrize("scheme", ["redis+sentinel", "redis+cluster"])
+@pytest.mark.parametrize("scheme", ["redis+cluster"])
 def test_what_is_not_there_yet_says_so(scheme):
     with pytest.raises(
         SettingInvalid, match=r"redis\+\w+:// is not supported yet; give the master"
@@ -232,3 +233,22 @@ def test_importing_it_does_not_load_pydantic():
     program = "import client_sdk.settings, sys; sys.exit('pydantic' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_sentinels_are_read_with_their_service_and_how_to_open_its_master() -> None:
+    url = "redis+sentinel://user:p%40ss@10.0.0.1:26379,[::1]:26380/config/2"
+
+    assert sentinels_of(url) == (
+        [("10.0.0.1", 26379), ("::1", 26380)],
+        "config",
+        {"username": "user", "password": "p@ss", "db": "2"},
+    )
+    (address, http) = parse_urls(f"{url},https://center")
+    assert (address.scheme, address.loopback, http.scheme) == ("redis+sentinel", False, "https")
+    assert "p%40ss" not in without_password(url)
+
+
+@pytest.mark.parametrize("rest", ["a", "a:1", "a:x/config", ":1/config", "a:1/config/x", "a:1,/c"])
+def test_sentinels_that_cannot_be_are_refused_with_an_example(rest: str) -> None:
+    with pytest.raises(SettingInvalid, match="sentinels are written"):
+        parse_url(f"redis+sentinel://{rest}")
