@@ -1,0 +1,84 @@
+"""The printed users, tried on a real server: they can do their work, and nothing beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import redis.asyncio as redis
+from redis.exceptions import NoPermissionError
+from typer.testing import CliRunner
+
+from client_sdk import Client
+from config_center.__main__ import app
+from tests.config_center.api.world import NS, http
+from tests.config_center.test_reports import instance as token_of
+from tests.redis_server import running
+from tests.until import until
+
+
+async def allow(raw: redis.Redis, *words: str) -> None:
+    """Carry out what the verb prints."""
+    done = CliRunner().invoke(app, ["acl", *words])
+    assert done.exit_code == 0
+    line = done.output.strip().replace(">PASSWORD", ">secret")
+    await raw.execute_command(*line.split(" "))
+
+
+async def test_a_center_and_a_client_work_as_the_users_that_are_printed(tmp_path: Path) -> None:
+    with running() as server:
+        raw = redis.Redis.from_url(server.url)
+        await allow(raw)
+        await allow(raw, "--instance", "gw-1")
+        center_url = server.url.replace("unix://", "unix://config-center:secret@")
+        client_url = server.url.replace("unix://", "unix://config-gw-1:secret@")
+        async with http(tmp_path / "data", redis=center_url) as call:
+            await call("PUT", f"{NS}/keys/big", {"value": "x" * 20_000})
+            await call("PUT", "/v1/namespaces/team")
+            token = await token_of(call, "gw-1")
+            trust = str(tmp_path / "data" / "trust.json")
+            async with Client.connect(
+                client_url, instance="gw-1", state=tmp_path / "gw", trust=trust, token=token,
+                timeout=10.0,
+            ) as client:  # fmt: skip
+                await call("PUT", f"{NS}/keys/k", {"value": 1})
+                await until(lambda: client.get("k", None) == 1)
+                assert len(client.get("big")) == 20_000
+                fleet = call.center.service.instances
+                await until(lambda: fleet("default", 10, None)["items"])
+                await raw.flushall()
+                default = call.center.registry.get("default")
+                await until(lambda: default.mode.value == "store-empty")
+                status, _, _ = await call("POST", f"{NS}/restore", {"from": "journal"})
+                assert status == 200
+            denied = await raw.execute_command("ACL", "LOG")
+        await raw.aclose()
+
+    assert denied == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("SET", "cc:{default}:head", "evil"),
+        ("HSET", "cc:{default}:cur", "k", "evil"),
+        ("PUBLISH", "cc:{default}:events", "evil"),
+        ("XADD", "cc:{default}:rep:gw-2", "*", "r", "evil"),
+        ("EVAL", "return 1", "0"),
+        ("KEYS", "*"),
+        ("HGETALL", "cc:{_system}:cur"),
+        ("SUBSCRIBE", "cc:{_system}:events"),
+        ("CONFIG", "GET", "*"),
+        ("FLUSHALL",),
+    ],
+    ids=lambda command: command[0],
+)
+async def test_a_client_can_do_nothing_beside_its_work(command: tuple[str, ...]) -> None:
+    with running() as server:
+        raw = redis.Redis.from_url(server.url)
+        await allow(raw, "--instance", "gw-1")
+        await raw.aclose()
+        client = redis.Redis.from_url(server.url.replace("unix://", "unix://config-gw-1:secret@"))
+        with pytest.raises(NoPermissionError):
+            await client.execute_command(*command)
+        await client.aclose()
