@@ -207,8 +207,10 @@ class Writer:
         try:
             await ledger.journal.intend(ledger.ns, records)
         except JournalDown as error:
+            ledger.doubt = str(error)
             self._refuse(steps, error)
             return
+        ledger.doubt = ""
         try:
             outcome = await ledger.store.commit(
                 ledger.ns, ledger.mark, [step.pending for step in steps]

@@ -67,9 +67,11 @@ async def test_a_journal_whose_disk_is_full_is_said_and_nothing_is_sent(tmp_path
             await ledger.submit(draft("k", "x" * 200_000))
         head = (await ledger.store.head("default")).record.c
         assert (full.value.name, head) == ("store-full", ledger.state.c)
+        assert "full" in ledger.readiness()["reason"]
 
         await ledger.journal._do(lambda db: db.execute("PRAGMA max_page_count = 1000000"))
         done = await ledger.submit(draft("k", "x" * 200_000))
+        assert ledger.readiness() == {"mode": "ready", "reason": ""}
 
     assert done.result == 2
 
