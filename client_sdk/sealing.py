@@ -196,7 +196,8 @@ def masked(value: Any, secret: Iterable[FieldPath] = ()) -> Any:
 def clear_secrets(value: Any, secret: Iterable[FieldPath]) -> list[FieldPath]:
     """Where ``value`` holds in clear what ``secret`` says is one: published before it was."""
     patterns = list(secret)
-    return [path for path in _clear_paths(value, ()) if any(_matches(p, path) for p in patterns)]
+    places = _clear_paths(value, ()) if patterns else ()
+    return [path for path in places if any(_matches(p, path) for p in patterns)]
 
 
 def contains_seal(value: Any) -> bool:

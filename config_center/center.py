@@ -172,7 +172,7 @@ class Center:
     async def _say_where(self, url: str) -> None:
         """For the command line on this machine; gone when the center is."""
         path = self.settings.data / "center.url"
-        await asyncio.to_thread(write_private, path, url + "\n", 0o644)
+        await asyncio.to_thread(write_private, path, url + "\n")
         self._stack.callback(path.unlink, missing_ok=True)
 
     def _tls(self) -> ssl.SSLContext | None:

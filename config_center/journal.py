@@ -200,9 +200,9 @@ class Journal:
         row = await self._do(lambda db: db.execute(query, (ns, change)).fetchone())
         return None if row is None else str(row[0])
 
-    async def above(self, ns: str, position: Position) -> list[Record]:
-        """History above a position, oldest first, with bodies."""
-        return await self._do(lambda db: records_after(db, ns, position, -1))
+    async def above(self, ns: str, position: Position, limit: int = -1) -> list[Record]:
+        """History above a position, oldest first, with bodies; a negative limit is none."""
+        return await self._do(lambda db: records_after(db, ns, position, limit))
 
     async def after(self, ns: str, position: Position, limit: int) -> list[Record] | None:
         """The same, bounded; ``None`` when history does not hold the position itself."""

@@ -39,6 +39,7 @@ NAMESPACES = "/v1/peer/namespaces"
 _PREFIX = b"config-center/peer/1\n"
 _SCHEME = "Center"
 _WITHIN = 2.0
+_LET_BE = 5.0
 _CLOCKS_APART = 60.0
 _MOST = 64 * 1024 * 1024
 _U32 = struct.Struct(">I")
@@ -51,6 +52,7 @@ class Peers:
         self._urls = tuple(url.rstrip("/") for url in urls)
         self._key = key
         self._verifier = verifier
+        self._away_until: dict[str, float] = {}
 
     async def ask(self, ledger: Ledger) -> None:
         """Journal what they have above the head of ``ledger`` and this center has not."""
@@ -91,6 +93,8 @@ class Peers:
         return [raw for raw in found if raw is not None]
 
     async def _one(self, http: aiohttp.ClientSession, url: str, path: str) -> bytes | None:
+        if time.monotonic() < self._away_until.get(url, 0.0):
+            return None
         try:
             async with http.get(url + path, headers=_signed(self._key, path)) as answer:
                 if answer.status != 200:
@@ -98,6 +102,8 @@ class Peers:
                 return await answer.content.read(_MOST)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             log.warning("the peer %s does not help: %s", url, str(error) or type(error).__name__)
+            # Every namespace asks at a start: who is away must not cost a deadline each time.
+            self._away_until[url] = time.monotonic() + _LET_BE
             return None
 
 

@@ -23,6 +23,7 @@ from config_center.problems import Problem, invalid
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from client_sdk.state import NamespaceState
     from config_center.access import Actor
     from config_center.fleet import Fleet
     from config_center.ledger.registry import Registry
@@ -47,6 +48,8 @@ class Reports:
         self._spaces = spaces
         self._clock_ms = clock_ms
         self._task: asyncio.Task[None] | None = None
+        self._known: dict[str, list[bytes]] = {}
+        self._known_by: NamespaceState | None = None
 
     def start(self) -> None:
         """Begin to read the store's streams."""
@@ -101,14 +104,11 @@ class Reports:
                 space.ledger.hear_of(report.instance, Record.decode(frame))
 
     def _keys(self) -> dict[str, list[bytes]]:
-        keys: dict[str, list[bytes]] = {}
-        for key, entry in self._registry.system.state.entries.items():
-            if key.startswith(TOKEN_PREFIX) and entry.content is not None:
-                about = decode_body(entry.content)[0]
-                if about.get("instance"):
-                    public = bytes.fromhex(about["report_key"])
-                    keys.setdefault(about["instance"], []).append(public)
-        return keys
+        """Report keys by instance, as long as the tokens are the very same state."""
+        system = self._registry.system.state
+        if system is not self._known_by:
+            self._known_by, self._known = system, _keys_of(system)
+        return self._known
 
     async def _read_for_ever(self) -> None:
         while True:
@@ -120,3 +120,14 @@ class Reports:
                 except Exception:  # reading reports must outlive whatever one round met
                     log.exception("reading reports of %s failed", space.ledger.ns)
             await asyncio.sleep(_EVERY)
+
+
+def _keys_of(system: NamespaceState) -> dict[str, list[bytes]]:
+    keys: dict[str, list[bytes]] = {}
+    for key, entry in system.entries.items():
+        if key.startswith(TOKEN_PREFIX) and entry.content is not None:
+            about = decode_body(entry.content)[0]
+            if about.get("instance"):
+                public = bytes.fromhex(about["report_key"])
+                keys.setdefault(about["instance"], []).append(public)
+    return keys

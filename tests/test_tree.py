@@ -52,7 +52,6 @@ EXCEPTIONS: dict[str, str] = {
     "config_center/cli/fleet.py": "tests/config_center/test_main.py",
     "config_center/cli/keys.py": "tests/config_center/test_main.py",
     "config_center/cli/ports.py": "tests/config_center/test_main.py",
-    "config_center/cli/remote.py": "tests/config_center/test_main.py",
     "config_center/cli/rollouts.py": "tests/config_center/test_main.py",
     "config_center/cli/server.py": "tests/config_center/test_main.py",
     "config_center/cli/show.py": "tests/config_center/test_main.py",

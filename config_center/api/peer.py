@@ -12,17 +12,21 @@ from config_center.api.context import Call, answer
 from config_center.api.route import BYTES, Parameter, Route
 from config_center.problems import invalid
 
+_MOST_ROWS = 1_000
 _WHICH = (Parameter("ns", "a namespace"), Parameter("above", "EPOCH-REVISION"))
 
 
 async def get_rows(call: Call) -> web.Response:
-    """This center's history of a namespace above a position, bodies and all."""
+    """
+    This center's history of a namespace above a position, bodies and all: as much as one adoption
+    can bring back. What lies beyond is this center's own to bring back, as orphans.
+    """
     try:
         above = Position.parse(call.query("above") or "")
     except ValueError as error:
         raise invalid(str(error), parameter="above") from error
     registry = call.service.registry
-    rows = await registry.journal.above(call.query("ns") or "", above)
+    rows = await registry.journal.above(call.query("ns") or "", above, _MOST_ROWS)
     raw = await asyncio.to_thread(peers.pack, rows)
     return web.Response(body=raw, content_type=BYTES)
 

@@ -20,7 +20,7 @@ import typer
 
 from client_sdk.errors import ApiError, ConfigError, SettingInvalid
 from client_sdk.private_files import read_private
-from client_sdk.settings import DEFAULT_URL, ClientSettings
+from client_sdk.settings import DEFAULT_URL, ClientSettings, parse_url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Mapping
@@ -40,8 +40,14 @@ class _NoAnswer(ConfigError):
 
 
 def _here() -> str | None:
-    """The address of the center whose data lies here, and that runs."""
-    return _URL_FILE.read_text("utf-8").strip() if _URL_FILE.is_file() else None
+    """
+    The address of the center whose data lies here, and that runs. It is where a token will be sent:
+    so the file has to be ours and closed to others, and to name this machine.
+    """
+    if not _URL_FILE.is_file():
+        return None
+    address = parse_url(read_private(_URL_FILE, "the address of the center").strip())
+    return address.url if address.loopback else None
 
 
 class Remote:
@@ -155,6 +161,8 @@ class Remote:
             fields: dict[str, str] = {}
             async for raw in response.content:
                 name, _, value = raw.decode("utf-8").rstrip("\n").partition(": ")
+                if name == ":":  # a comment, which only says that the center is there
+                    continue
                 if name:
                     fields[name] = value
                 elif fields:

@@ -31,7 +31,6 @@ from client_sdk.records import GENESIS, START, Position
 from client_sdk.state import NamespaceState
 from client_sdk.steps import Mark
 from config_center.journal import JournalDown
-from config_center.ledger.lines import Judged
 from config_center.ledger.proof import check_rows, compare, follow, mark_of, prove
 from config_center.ledger.recovery import adopt, bring_back, rejoin, remember, restore
 from config_center.ledger.watchers import Watchers
@@ -94,6 +93,7 @@ class Ledger:
         self.head: Record | None = None
         self.mode = Mode.STARTING
         self.reason = ""
+        self.remembered = False  # the journal was asked for what the store does not tell
         self.doubt = ""  # while the reply to a change is missing; those who ask now wait
         self.ring: Ring = {}
         self.trust: TrustList | None = None
@@ -284,7 +284,8 @@ class Ledger:
             rows = await self.store.read_log(self.ns, min(mine.position, image.head.position))
             rows = _between(rows, mine.position, image.head.position)
         proven = await asyncio.to_thread(prove, self.ns, self.verifier, image, rows, mine)
-        news, again = proven.news, Judged().again
+        news: Sequence[Record] = proven.news
+        again: Sequence[Record] = ()
         if proven.hole:
             news, judged = await rejoin(self, proven.head, mine)
             again = judged.again

@@ -157,8 +157,9 @@ async def remember(ledger: Ledger) -> None:
     Believe the journal while the store is away or empty, where nothing was verified yet: readers
     are served, tokens open, and it can be put back. Nothing is built on it.
     """
-    if ledger.head is not None:
+    if ledger.head is not None or ledger.remembered:
         return
+    ledger.remembered = True  # once: this reads the whole journal
     rows = await ledger.journal.above(ledger.ns, START)
     state = await asyncio.to_thread(replayed, rows)
     if state is not None:

@@ -69,6 +69,7 @@ class Registry:
         self.ask_peers: Callable[[Ledger], Awaitable[None]] = _ignore
         self.peers_know: Callable[[str], Awaitable[bool]] = _nobody_knows
         self._ended: set[str] = set()
+        self._looked_through: NamespaceState | None = None
 
     @property
     def system(self) -> Ledger:
@@ -181,13 +182,20 @@ class Registry:
                 log.exception("looking after namespaces failed")
 
     async def _take_up(self) -> None:
-        """Namespaces that another center has made."""
+        """Namespaces that another center has made; looked for when the list of them has changed."""
+        system = self.system.state
+        if system is self._looked_through:
+            return
+        complete = True
         for ns in self._registered() - self._ledgers.keys() - self._ended:
             if await self.store.head(ns) is None:
-                continue  # it is still being made
+                complete = False  # it is still being made
+                continue
             ledger = await self._attach(ns)
             await self.lay_trust(ns)
             await self.on_attached(ledger)
+        if complete:
+            self._looked_through = system
 
     async def _put_away(self) -> None:
         """Namespaces that ended: their tasks go, their name stays used."""
