@@ -321,3 +321,20 @@ def _bodies(frame: bytes, at: int) -> Iterable[tuple[str, bytes]]:
         raise NotVerified("a frame ends inside its list of bodies") from error
     if at != len(frame):
         raise NotVerified("a frame goes on after its last body")
+
+
+def pack(frames: Iterable[bytes]) -> bytes:
+    """Frames one behind the other, each with its length (4 bytes) before it."""
+    return b"".join(_U32.pack(len(frame)) + frame for frame in frames)
+
+
+def unpack(raw: bytes) -> list[bytes]:
+    """The frames of :func:`pack`. Raises NotVerified for bytes that end inside of one."""
+    frames, at = [], 0
+    while at < len(raw):
+        end = at + 4 + int.from_bytes(raw[at : at + 4], "big")
+        if end > len(raw):
+            raise NotVerified("it ends inside a frame")
+        frames.append(raw[at + 4 : end])
+        at = end
+    return frames

@@ -111,7 +111,7 @@ class _Door:
         if call.route.permission == "peer":
             verifier = self._service.registry.verifier
             header = request.headers.get("Authorization")
-            return peers.authenticate(verifier, header, request.path_qs)
+            return peers.authenticate(verifier, header, request.path_qs, time.time())
         actor = self._actor(request.headers.get("Authorization"))
         check_names(call)
         authorize(actor, call.route.permission, request.match_info.get("ns"))

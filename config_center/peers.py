@@ -13,7 +13,6 @@ import asyncio
 import base64
 import binascii
 import logging
-import struct
 import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
@@ -22,12 +21,12 @@ import aiohttp
 import orjson
 
 from client_sdk.errors import NotVerified
-from client_sdk.records import Record
+from client_sdk.records import Record, unpack
 from config_center.access import Actor
 from config_center.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from client_sdk.signing import SigningKey, Verifier
     from config_center.ledger.ledger import Ledger
@@ -42,7 +41,6 @@ _WITHIN = 2.0
 _LET_BE = 5.0
 _CLOCKS_APART = 60.0
 _MOST = 64 * 1024 * 1024
-_U32 = struct.Struct(">I")
 
 
 class Peers:
@@ -78,7 +76,7 @@ class Peers:
     def _records(self, ns: str, raw: bytes) -> Iterable[Record]:
         try:
             records = [Record.decode(frame) for frame in unpack(raw)]
-        except (NotVerified, struct.error) as error:
+        except NotVerified as error:
             log.warning("a peer answers what cannot be read: %s", error)
             return []
         return [r for r in records if r.header.ns == ns and r.verify(self._verifier)]
@@ -96,7 +94,8 @@ class Peers:
         if time.monotonic() < self._away_until.get(url, 0.0):
             return None
         try:
-            async with http.get(url + path, headers=_signed(self._key, path)) as answer:
+            headers = sign_in(self._key, path, time.time())
+            async with http.get(url + path, headers=headers) as answer:
                 if answer.status != 200:
                     raise ValueError(f"it answers {answer.status}")
                 return await answer.content.read(_MOST)
@@ -107,13 +106,16 @@ class Peers:
             return None
 
 
-def authenticate(verifier: Verifier, header: str | None, path: str) -> Actor:
-    """The center behind an ``Authorization`` header for this path. Raises Problem 401."""
+def authenticate(verifier: Verifier, header: str | None, path: str, now: float) -> Actor:
+    """
+    The center behind an ``Authorization`` header for this path, ``now`` in seconds since 1970.
+    Raises Problem 401.
+    """
     scheme, _, rest = (header or "").partition(" ")
     try:
         kid, at, sig = rest.split(".")
         given = base64.urlsafe_b64decode(sig)
-        fresh = abs(time.time() - int(at)) <= _CLOCKS_APART
+        fresh = abs(now - int(at)) <= _CLOCKS_APART
     except (ValueError, binascii.Error):
         scheme, fresh, kid, at, given = "", False, "", "", b""
     known = scheme == _SCHEME and fresh
@@ -122,22 +124,8 @@ def authenticate(verifier: Verifier, header: str | None, path: str) -> Actor:
     return Actor(f"center {kid[:8]}", "peer")
 
 
-def pack(records: Iterable[Record]) -> bytes:
-    """An answer to ``rows``: each record with a 4-byte length before it."""
-    frames = (record.encode() for record in records)
-    return b"".join(_U32.pack(len(frame)) + frame for frame in frames)
-
-
-def unpack(raw: bytes) -> Iterator[bytes]:
-    """The frames of :func:`pack`. Raises struct.error."""
-    at = 0
-    while at < len(raw):
-        (size,) = _U32.unpack_from(raw, at)
-        yield raw[at + 4 : at + 4 + size]
-        at += 4 + size
-
-
-def _signed(key: SigningKey, path: str) -> dict[str, str]:
-    at = str(int(time.time()))
+def sign_in(key: SigningKey, path: str, now: float) -> dict[str, str]:
+    """The header by which a center proves itself for one path."""
+    at = str(int(now))
     sig = base64.urlsafe_b64encode(key.sign(_PREFIX, f"{at} {path}".encode())).decode("ascii")
     return {"Authorization": f"{_SCHEME} {key.kid}.{at}.{sig}"}

@@ -11,6 +11,7 @@ import redis.asyncio as redis
 from client_sdk import Client
 from client_sdk.steps import Timing
 from config_center.access import Actor
+from config_center.ledger.words import Mode
 from config_center.problems import Problem
 from config_center.publishing import Put
 from tests.config_center.api.world import center
@@ -44,6 +45,7 @@ async def test_a_failover_loses_nothing_that_was_acknowledged_and_everybody_foll
         await replicated(service)
         async with center(tmp_path / "data", redis=service.url) as opened:
             trust = str(tmp_path / "data" / "trust.json")
+            ledger = opened.registry.get("default")
             async with Client.connect(
                 service.url, instance="gw", state=tmp_path / "gw", trust=trust, timeout=10.0,
                 timing=QUICK,
@@ -57,12 +59,12 @@ async def test_a_failover_loses_nothing_that_was_acknowledged_and_everybody_foll
                             await opened.service.put("default", "k", put, ADMIN)
                             acknowledged.append(number)
                             return
-                        await asyncio.sleep(0.05)
+                        await until(lambda: ledger.mode is Mode.READY, 30.0)
 
                 for number in range(1, 6):
                     await publish(number)
                 await until(lambda: client.get("k") == 5)
-                before = opened.registry.get("default").state.position
+                before = ledger.state.position
 
                 service.master.kill()
                 async with asyncio.timeout(45):
@@ -71,7 +73,7 @@ async def test_a_failover_loses_nothing_that_was_acknowledged_and_everybody_foll
                     await until(lambda: client.get("k") == 10, 30.0)
 
                 versions = await opened.service.versions("default", "k", 100, None)
-                after = opened.registry.get("default").state.position
+                after = ledger.state.position
 
     assert acknowledged == list(range(1, 11))
     assert [row["version"] for row in versions["items"]] == list(range(10, 0, -1))

@@ -11,23 +11,21 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import struct
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from client_sdk.errors import MissingExtra, NotVerified, TransportDown
 from client_sdk.image import Image
-from client_sdk.records import Position, Record
+from client_sdk.records import Position, Record, unpack
 from client_sdk.transports.base import Event, Frame, Pong, Subscribed, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from client_sdk.image import Ring
 
 _MAX_LINE = 4 * 1024 * 1024
-_U32 = struct.Struct(">I")
 _PERMANENT = (400, 401, 403, 404)
 
 
@@ -53,6 +51,7 @@ class HttpTransport(Transport):
         self._session: Any = None
         self._stream: Any = None
         self._pinged = False
+        self._reading: asyncio.Task[Event] | None = None
 
     async def open(self) -> None:
         try:
@@ -77,6 +76,13 @@ class HttpTransport(Transport):
         await self._check(self._stream)
 
     async def receive(self) -> Event:
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._next_event())
+        await asyncio.wait((self._reading,))  # cancelled here, the read goes on for the next call
+        reading, self._reading = self._reading, None
+        return reading.result()
+
+    async def _next_event(self) -> Event:
         name = ""
         try:
             while True:
@@ -111,8 +117,8 @@ class HttpTransport(Transport):
             except _HistoryIncomplete:
                 return None
             try:
-                page = [Record.decode(frame) for frame in _frames(raw)]
-            except (NotVerified, struct.error) as error:
+                page = [Record.decode(frame) for frame in unpack(raw)]
+            except NotVerified as error:
                 raise TransportDown(f"the center's records cannot be read: {error}") from error
             records += page
             if not page or "X-Config-More" not in headers:
@@ -144,6 +150,10 @@ class HttpTransport(Transport):
         await self._request("POST", f"{self._ns_url}/reports", data=frame)
 
     async def close(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait((self._reading,))
+            self._reading = None
         if self._stream is not None:
             self._stream.close()
         if self._session is not None:
@@ -193,14 +203,6 @@ def _event(name: str, data: bytes) -> Event:
         return Frame(base64.b64decode(data, validate=True))
     except binascii.Error as error:
         raise TransportDown("the stream is not one of signed records") from error
-
-
-def _frames(raw: bytes) -> Iterator[bytes]:
-    at = 0
-    while at < len(raw):
-        (size,) = _U32.unpack_from(raw, at)
-        yield raw[at + 4 : at + 4 + size]
-        at += 4 + size
 
 
 def _down(error: BaseException) -> TransportDown:

@@ -6,7 +6,7 @@ import asyncio
 
 from aiohttp import web
 
-from client_sdk.records import Position
+from client_sdk.records import Position, pack
 from config_center import peers
 from config_center.api.context import Call, answer
 from config_center.api.route import BYTES, Parameter, Route
@@ -27,7 +27,7 @@ async def get_rows(call: Call) -> web.Response:
         raise invalid(str(error), parameter="above") from error
     registry = call.service.registry
     rows = await registry.journal.above(call.query("ns") or "", above, _MOST_ROWS)
-    raw = await asyncio.to_thread(peers.pack, rows)
+    raw = await asyncio.to_thread(lambda: pack(row.encode() for row in rows))
     return web.Response(body=raw, content_type=BYTES)
 
 

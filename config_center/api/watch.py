@@ -11,14 +11,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import struct
 from typing import TYPE_CHECKING
 
 import orjson
 from aiohttp import web
 
 from client_sdk.image import Image
-from client_sdk.records import Beat, Position, Record
+from client_sdk.records import Beat, Position, Record, pack
 from config_center.api.context import answer
 from config_center.api.route import BYTES, EVENTS, Parameter, Route
 from config_center.problems import Problem, invalid, not_found
@@ -35,7 +34,6 @@ _WRITE_DEADLINE = 10.0
 _SILENCE = 1.2  # seconds; a heartbeat comes every second
 _BREATH = 0.5
 _MAX_RECORDS_BYTES = 16 * 1024 * 1024
-_U32 = struct.Struct(">I")
 
 
 async def watch(call: Call) -> web.StreamResponse:
@@ -124,12 +122,12 @@ async def get_records(call: Call) -> web.Response:
         size += len(frame)
         if parts and size > _MAX_RECORDS_BYTES:
             break
-        parts.append(_U32.pack(len(frame)) + frame)
+        parts.append(frame)
     more = len(parts) < len(records) or bool(
         records and records[-1].position < ledger.state.position
     )
     headers = {"X-Config-More": "1"} if more else {}
-    return web.Response(body=b"".join(parts), content_type=BYTES, headers=headers)
+    return web.Response(body=pack(parts), content_type=BYTES, headers=headers)
 
 
 async def get_object(call: Call) -> web.Response:

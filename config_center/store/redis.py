@@ -162,8 +162,8 @@ class RedisStore(Store):
     ) -> CommitOutcome:
         keys = Keyspace(ns)
         await self._write_large(keys, pendings)
-        names = [keys.head, keys.log, keys.current, keys.ids, keys.id_times, keys.digests]
-        names.append(keys.want)
+        names = [keys.head, keys.log, keys.current, keys.ids, keys.id_times]
+        names += [keys.digests, keys.want]
         now = _now()
         args: list[Any] = [
             keys.events,

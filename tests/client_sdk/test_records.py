@@ -16,6 +16,8 @@ from client_sdk.records import (
     chain,
     change_id,
     decode,
+    pack,
+    unpack,
 )
 from tests.history import KEY, STRANGER, History, put, verifier
 
@@ -158,3 +160,14 @@ def test_origin_comment_and_request_survive() -> None:
 
     assert Header.decode(header.encode()).origin == (1, 2, "ab" * 32)
     assert Header.decode(header.encode()).comment == "why"
+
+
+@given(st.lists(st.binary(max_size=50)))
+def test_frames_come_apart_as_they_were_put_together(frames: list[bytes]) -> None:
+    assert unpack(pack(frames)) == frames
+
+
+@pytest.mark.parametrize("cut", [1, 5, 6, 9, 11])
+def test_bytes_that_end_inside_a_frame_are_refused(cut: int) -> None:
+    with pytest.raises(NotVerified, match="ends inside"):
+        unpack(pack([b"whole", b"second"])[:-cut])

@@ -81,7 +81,7 @@ async def test_nobody_but_a_center_of_the_trust_list_is_answered(tmp_path: Path)
                 return answer.status
 
         def signed(key: object, path: str = peers.NAMESPACES) -> str:
-            return peers._signed(key, path)["Authorization"]  # type: ignore[arg-type]
+            return peers.sign_in(key, path, time.time())["Authorization"]  # type: ignore[arg-type]
 
         key = opened.registry.key
         rows = f"{peers.ROWS}?ns=_system&above="
@@ -99,15 +99,13 @@ async def test_nobody_but_a_center_of_the_trust_list_is_answered(tmp_path: Path)
     assert (good, wrong) == ((200, 200), 400)
 
 
-def test_what_was_signed_long_ago_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    path = peers.NAMESPACES
-    header = peers._signed(KEY, path)["Authorization"]
-    assert peers.authenticate(verifier(), header, path).role == "peer"
+def test_what_was_signed_long_ago_is_refused() -> None:
+    path, now = peers.NAMESPACES, 1_700_000_000.0
+    header = peers.sign_in(KEY, path, now)["Authorization"]
 
-    later = time.time() + 3600
-    monkeypatch.setattr(time, "time", lambda: later)
+    assert peers.authenticate(verifier(), header, path, now + 59).role == "peer"
     with pytest.raises(Problem):
-        peers.authenticate(verifier(), header, path)
+        peers.authenticate(verifier(), header, path, now + 61)
 
 
 async def test_a_peer_that_is_away_or_talks_nonsense_costs_its_deadline_and_nothing_else(

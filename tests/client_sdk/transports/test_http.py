@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -10,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from client_sdk.errors import TransportDown
-from client_sdk.transports.base import Pong, Subscribed
+from client_sdk.transports.base import Frame, Pong, Subscribed
 from client_sdk.transports.http import HttpTransport
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -55,30 +56,51 @@ async def test_a_refusal_whose_words_never_come_is_given_up() -> None:
             await asyncio.wait_for(path.open(), 5.0)
 
 
-async def test_a_ping_is_answered_by_the_stream_itself_and_by_nothing_else() -> None:
-    breathe = asyncio.Event()
+FRAME = b"event: record\ndata: " + base64.b64encode(b"frame") + b"\n\n"
+
+
+async def test_a_ping_is_answered_by_a_comment_on_the_stream_itself() -> None:
+    asked = asyncio.Event()
 
     async def watch(request: web.Request) -> web.StreamResponse:
         response = await begun(request)
-        await response.write(b":\n\n")  # nobody asked for it
-        await breathe.wait()
-        await response.write(b":\n\n")
+        await response.write(b":\n\n" + FRAME)  # nobody asked for the comment yet
+        await asked.wait()
+        await response.write(FRAME + b":\n\n")
         await asyncio.Event().wait()
         return response
 
     async with center(watch) as path:
         await path.open()
-        assert isinstance(await path.receive(), Subscribed)
-        hearing = asyncio.ensure_future(path.receive())
-        done, _ = await asyncio.wait((hearing,), timeout=0.2)
-        assert not done
-
+        heard = [await path.receive(), await path.receive()]
         await path.ping()
-        done, _ = await asyncio.wait((hearing,), timeout=0.2)
-        assert not done  # a dead stream answers no ping
-        breathe.set()
+        asked.set()
+        heard += [await path.receive(), await path.receive()]
 
-        assert isinstance(await asyncio.wait_for(hearing, 5.0), Pong)
+    assert heard == [Subscribed(), Frame(b"frame"), Frame(b"frame"), Pong()]
+
+
+async def test_who_stops_waiting_in_the_middle_of_an_event_loses_nothing_of_it() -> None:
+    half, rest = asyncio.Event(), asyncio.Event()
+
+    async def watch(request: web.Request) -> web.StreamResponse:
+        response = await begun(request)
+        await response.write(FRAME[:20])
+        half.set()
+        await rest.wait()
+        await response.write(FRAME[20:])
+        await asyncio.Event().wait()
+        return response
+
+    async with center(watch) as path:
+        await path.open()
+        await path.receive()
+        await half.wait()
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(path.receive(), 0.1)
+        rest.set()
+
+        assert await asyncio.wait_for(path.receive(), 5.0) == Frame(b"frame")
 
 
 async def test_a_stream_that_ends_is_a_path_that_is_down() -> None:

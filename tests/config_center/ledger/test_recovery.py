@@ -32,6 +32,22 @@ def fail_over(store: MemoryStore, replica: Any) -> None:
     store.rid += "'"
 
 
+def trim(store: MemoryStore) -> None:
+    """All but the newest rows leave the log."""
+    log = store.spaces["default"].log
+    for position in sorted(log)[:-2]:
+        del log[position]
+
+
+async def a_loses_one_of_two(home: Path, store: MemoryStore) -> None:
+    """Center A has two changes of ``k`` acknowledged; the store loses the second, A is away."""
+    async with center(home / "a", store) as a:
+        await a.get("default").submit(draft("k", 1, "one"))
+        replica = saved(store)
+        await a.get("default").submit(draft("k", 2, "lost"))
+    fail_over(store, replica)
+
+
 def values(ledger: Ledger) -> dict[str, bytes | None]:
     entries = ledger.state.entries
     return {key: entries[key].content.body for key in sorted(ledger.state.keys())}
@@ -62,11 +78,7 @@ async def test_what_others_published_over_is_shown_and_never_brought_back_by_its
 ) -> None:
     """A had it acknowledged; B went on where A's change never was."""
     store = MemoryStore()
-    async with center(tmp_path / "a", store) as a:
-        await a.get("default").submit(draft("k", 1, "one"))
-        replica = saved(store)
-        await a.get("default").submit(draft("k", 2, "lost"))
-    fail_over(store, replica)
+    await a_loses_one_of_two(tmp_path, store)
     async with center(tmp_path / "b", store) as b:
         await b.get("default").submit(draft("k", 9, "nine"))
     for _ in range(2):  # also after another start
@@ -84,11 +96,7 @@ async def test_what_nobody_published_over_comes_back_though_another_center_adopt
     tmp_path: Path,
 ) -> None:
     store = MemoryStore()
-    async with center(tmp_path / "a", store) as a:
-        await a.get("default").submit(draft("k", 1, "one"))
-        replica = saved(store)
-        await a.get("default").submit(draft("k", 2, "lost"))
-    fail_over(store, replica)
+    await a_loses_one_of_two(tmp_path, store)
     async with center(tmp_path / "b", store):
         pass  # it adopted, and published nothing
     async with center(tmp_path / "a", store) as a:
@@ -122,17 +130,11 @@ async def test_a_center_that_missed_a_trimmed_history_tells_what_the_store_does_
     tmp_path: Path,
 ) -> None:
     store = MemoryStore()
-    async with center(tmp_path / "a", store) as a:
-        await a.get("default").submit(draft("k", 1, "one"))
-        replica = saved(store)
-        await a.get("default").submit(draft("k", 2, "lost"))
-    fail_over(store, replica)
+    await a_loses_one_of_two(tmp_path, store)
     async with center(tmp_path / "b", store) as b:
         for number in range(5):
             await b.get("default").submit(draft("other", number))
-    log = store.spaces["default"].log
-    for position in sorted(log)[:-2]:
-        del log[position]
+    trim(store)
     async with center(tmp_path / "a", store) as a:
         ledger = a.get("default")
 
@@ -147,9 +149,7 @@ async def test_a_center_that_was_only_away_for_long_tells_of_nothing(tmp_path: P
     async with center(tmp_path / "b", store) as b:
         for number in range(5):
             await b.get("default").submit(draft("other", number))
-    log = store.spaces["default"].log
-    for position in sorted(log)[:-2]:
-        del log[position]
+    trim(store)
     async with center(tmp_path / "a", store) as a:
         assert await a.get("default").journal.orphans("default") == []
 
@@ -170,11 +170,7 @@ async def test_a_center_that_dies_before_it_brought_it_back_forgets_nothing(
 ) -> None:
     """Told first: what was found is on disk before the store's line is believed."""
     store = Full()
-    async with center(tmp_path / "a", store) as a:
-        await a.get("default").submit(draft("k", 1, "one"))
-        replica = saved(store)
-        await a.get("default").submit(draft("k", 2, "lost"))
-    fail_over(store, replica)
+    await a_loses_one_of_two(tmp_path, store)
     async with center(tmp_path / "b", store) as b:
         await b.get("default").submit(draft("other", 1, "new"))
     store.full = True
