@@ -67,6 +67,13 @@ def test_only_what_changed_is_named_in_order():
     ]
 
 
+def test_what_a_list_gained_is_added_in_order_before_what_it_kept():
+    assert difference({"a": [1, 9]}, {"a": [1, 2, 3, 9]}) == [
+        Delta(("a", 1), "add", None, 2),
+        Delta(("a", 2), "add", None, 3),
+    ]
+
+
 @pytest.mark.parametrize(("old", "new"), [(1, True), (1, 1.0), (0, False), (0.0, -0.0)])
 def test_what_python_calls_equal_but_json_does_not_is_a_change(old, new):
     assert difference({"a": [{"b": old}]}, {"a": [{"b": new}]}) == [
