@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from client_sdk.outcomes import KeyChange, Outcome
     from client_sdk.sealing import Kek
 
+CLOSE_SECONDS = 10.0
+
 
 class Client:
     """
@@ -117,6 +119,14 @@ class Client:
         self._check()
         await self._serving.ready(timeout)
 
+    async def retry(self) -> None:
+        """
+        Try again, now, what is held back here (``status().held``), also what earlier processes
+        died of; what becomes of it is in ``status()`` and in the report.
+        """
+        self._check()
+        await self._following.retry(crashed=True)
+
     def on_change(self, key: str) -> Callable[[Callable[[Change], Any]], Callable[[Change], Any]]:
         """Decorate a function that is called with the value now, and at every change of it."""
 
@@ -192,16 +202,19 @@ class Client:
         self._check()
         return await publish(self._plan, key, value, if_version, comment, rollout)
 
-    async def close(self, deadline: float = 10.0) -> None:
+    async def close(self, deadline: float = CLOSE_SECONDS) -> None:
         """Stop following, let open turns end, close the modules. In a forked child: nothing."""
+        await self._end(deadline, clean=True)
+
+    # -- how ----------------------------------------------------------------------------------
+
+    async def _end(self, deadline: float, *, clean: bool) -> None:
         if self._closed or self._forked:
             return
         self._closed = True
-        await self._following.close()
+        await self._following.close(clean=clean)
         await self._listeners.close()
         await self._serving.close(deadline)
-
-    # -- how ----------------------------------------------------------------------------------
 
     async def open(self) -> None:
         """Restore, follow, wait for the first news: what :meth:`connect` awaits."""
@@ -246,8 +259,9 @@ class Client:
     async def __aenter__(self) -> Client:
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
+    async def __aexit__(self, _type: object, error: BaseException | None, _at: object) -> None:
+        # What an exception ends may have been ended by a change: that is no clean end.
+        await self._end(CLOSE_SECONDS, clean=not isinstance(error, Exception))
 
 
 def _told(change: KeyChange) -> Change:

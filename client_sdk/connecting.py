@@ -26,5 +26,5 @@ class Connecting:
     async def __aenter__(self) -> Client:
         return await self._connect()
 
-    async def __aexit__(self, *_: object) -> None:
-        await self._client.close()
+    async def __aexit__(self, kind: object, error: BaseException | None, at: object) -> None:
+        await self._client.__aexit__(kind, error, at)

@@ -5,10 +5,9 @@ Laws:
 
 * **On disk before it serves.** What was seen to serve is there after a crash; a disk that refuses
   makes the client ``not durable``, it does not stop it.
-* **What is at stake is on disk before what is new.** A change that touches a module may end this
-  process while it is built. So the older entries are written down first, as if the change had been
-  refused; when it was not, they are taken out again. A process that died in between starts with the
-  older content and tries the newer when its module is declared.
+* **What is at stake is on disk before what is new.** A change may end this process while it is
+  tried, or soon after. So the older entries are written down first (probation.py), and a process
+  that starts after two such ends serves them instead.
 * **Steps are told in their order**, before anything is awaited after them.
 * **A stranger is met later.** Without a center nobody knows whom to trust; the defaults serve, and
   the acquaintance is made as soon as somebody answers.
@@ -17,6 +16,7 @@ Laws:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import re
@@ -27,6 +27,8 @@ from typing import TYPE_CHECKING, Any
 from client_sdk.driver import Driver, Pending
 from client_sdk.errors import NotTrusted, TransportDown, Unavailable
 from client_sdk.link import ended
+from client_sdk.probation import Probation
+from client_sdk.probation import restored as resumed
 from client_sdk.replica import Replica
 from client_sdk.reporting import Reporter
 from client_sdk.route import Route
@@ -35,13 +37,14 @@ from client_sdk.snapshot import Restored, Snapshots
 from client_sdk.trust_store import known_trust, learn_trust
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
-    from client_sdk.holding import Holding
+    from client_sdk.holding import Group, Holding
     from client_sdk.image import Ring
     from client_sdk.outcomes import Outcome
     from client_sdk.plan import Plan
     from client_sdk.serving import Serving
+    from client_sdk.state import NamespaceState
 
 log = logging.getLogger(__name__)
 
@@ -56,15 +59,20 @@ class Following:
         self.reporter = Reporter(plan, serving)
         self.durable = True
         self.ring: Ring = {}
-        self.snapshots = Snapshots(plan.state, plan.namespace)
+        self.snapshots = Snapshots(plan.state, plan.namespace, plan.token)
         self._plan = plan
         self._serving = serving
         self._tell = tell
         self._rng = random.Random()
         self._disk = asyncio.Lock()  # snapshots are written one at a time
         self._ring_lacks = False
+        self._closed = False  # the directory may be another process's
+        self._unwritten: Pending | None = None
+        self._probation = Probation()
+        self._probation_written = Probation()
         self._tasks: list[asyncio.Task[None]] = []
         serving.on_outcome = self._take
+        serving.on_trial = self._on_trial
 
     async def begin(self) -> None:
         """
@@ -85,14 +93,19 @@ class Following:
         if self._serving.position <= (0, 0):
             self._require(restored.state or self._plan.defaults, self._failure)
 
-    async def close(self) -> None:
-        """Stop; the directory is let go of last."""
+    async def close(self, *, clean: bool = True) -> None:
+        """Stop; the directory is let go of last. ``clean``: this is no end that a change led to."""
         await ended(*self._tasks)
         if self.driver is not None:
             await self.driver.close()
             await self._note_beat()
+        if clean and self._probation_written.cases:
+            await self._on_disk(
+                lambda: self.snapshots.kept_back.write_probation(self._probation, alive=False)
+            )
         await self.reporter.close()
         async with self._disk:
+            self._closed = True
             await asyncio.to_thread(self.snapshots.close)
 
     # -- beginning ----------------------------------------------------------------------------
@@ -128,7 +141,10 @@ class Following:
             log.error("%s", note)
         if restored.state is not None:
             self.ring = restored.ring
-            self._tell(await self._serving.restore(restored.state, restored.held, restored.groups))
+            holding = await self._resume(restored.state)
+            outcome = await self._serving.restore(restored.state, holding)
+            self._settle()
+            self._tell(outcome)
         plan = self._plan
         check = plan.timing.check * self._rng.uniform(0.8, 1.2)  # a fleet does not look at once
         replica = Replica(
@@ -152,6 +168,24 @@ class Following:
         driver.start()
         self._tasks.append(asyncio.create_task(self._keep_up(), name="config upkeep"))
         return restored
+
+    async def _resume(self, state: NamespaceState) -> Holding:
+        """What this process holds back of ``state`` from its start, written down if it is new."""
+        files = self.snapshots.kept_back
+        notes: list[str] = []
+        held = await asyncio.to_thread(files.read_held, notes)
+        known = await asyncio.to_thread(files.read_probation, notes)
+        for note in notes:
+            log.error("%s", note)
+        self._probation, condemned = known.resumed()
+        holding = resumed(held, self._probation, condemned, state)
+        if condemned:
+            keys = sorted(key for case in condemned for key in case.older)
+            log.error("processes died of the newest %s: what served before is kept", keys)
+            await self._write_held(holding)
+        if known.cases:
+            await self._on_disk(self._write_probation)
+        return holding
 
     async def _first_news(self, within: float, *, patient: bool) -> None:
         """
@@ -186,13 +220,8 @@ class Following:
 
     async def _serve(self, pending: Pending) -> None:
         await self._renew_ring(pending)
-        stake = self._serving.at_stake(pending.state, pending.changed)
-        if stake is not None:
-            await self._write_held(stake)
-        await self._write(pending)
+        self._unwritten = pending
         await self._take(await self._serving.advance(pending.state, pending.changed))
-        if stake is not None:
-            await self._write_held(self._serving.holding)
         await self._fold(pending)
 
     async def _take(self, outcome: Outcome) -> None:
@@ -202,12 +231,37 @@ class Following:
         if outcome.held:
             await self._write_held(self._serving.holding)
 
+    async def retry(self, *, crashed: bool) -> Outcome:
+        """Try again, now, what is held back; ``crashed``: a person asks, also for that."""
+        outcome = await self._serving.retry(crashed=crashed)
+        await self._take(outcome)
+        return outcome
+
+    @contextlib.asynccontextmanager
+    async def _on_trial(self, groups: Iterable[Group], fresh: bool) -> AsyncIterator[None]:
+        """Around each step: what must be on disk before it, and from when on it is outlived."""
+        self._probation = self._probation.begin(groups, self._serving.declared, fresh=fresh)
+        pending, self._unwritten = self._unwritten, None
+        if pending is not None:
+            await self._write(pending)
+        elif self._probation.cases:
+            await self._on_disk(self._write_probation)
+        try:
+            yield
+        finally:
+            self._settle()
+
+    def _settle(self) -> None:
+        until = time.monotonic() + self._plan.timing.probation
+        self._probation = self._probation.settled(self._serving.holding, until)
+
     # -- the disk -----------------------------------------------------------------------------
 
     async def _write(self, pending: Pending) -> None:
         beat = 0 if self.driver is None else self.driver.replica.newest_beat
 
         def write() -> None:
+            self._write_probation()
             self.snapshots.advance(pending.state, pending.records, pending.head, self.ring, beat)
 
         if await self._on_disk(write) and not self.durable:
@@ -215,7 +269,17 @@ class Following:
             log.warning("the snapshot is written again; what serves is durable")
 
     async def _write_held(self, holding: Holding) -> None:
-        await self._on_disk(lambda: self.snapshots.write_held(holding.older, holding.together))
+        def write() -> None:
+            self.snapshots.kept_back.write_held(holding)
+            self._write_probation()
+
+        await self._on_disk(write)
+
+    def _write_probation(self) -> None:
+        probation = self._probation
+        if probation.cases or self._probation_written.cases:
+            self.snapshots.kept_back.write_probation(probation, alive=True)
+            self._probation_written = probation
 
     async def _fold(self, pending: Pending) -> None:
         if self.snapshots.due:
@@ -229,6 +293,8 @@ class Following:
     async def _on_disk(self, write: Callable[[], None]) -> bool:
         """Write in a thread, to the end even when cancelled; False when the disk refuses."""
         async with self._disk:
+            if self._closed:
+                return False
             writing = asyncio.get_running_loop().run_in_executor(None, write)
             try:
                 await asyncio.shield(writing)
@@ -244,12 +310,18 @@ class Following:
     # -- upkeep -------------------------------------------------------------------------------
 
     async def _keep_up(self) -> None:
-        """Now and then: keep the newest heartbeat, and try again for a ring that was not there."""
+        """
+        Now and then: keep the newest heartbeat, close the cases that were outlived, and try again
+        for a ring that was not there.
+        """
         while True:
             await asyncio.sleep(self._plan.timing.report)
             await self._note_beat()
+            self._probation = self._probation.outlived(time.monotonic())
+            if self._probation != self._probation_written:
+                await self._on_disk(self._write_probation)
             if self._ring_lacks and await self._read_ring():
-                await self._take(await self._serving.retry())
+                await self.retry(crashed=False)
 
     async def _renew_ring(self, pending: Pending) -> None:
         """Fetch the ring when a change is sealed under a data key that is not known here."""

@@ -44,11 +44,16 @@ def blank(key: str) -> Entry:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Keys that wait together: key -> the entry that serves meanwhile, and why they wait."""
+    """
+    Keys that wait together: key -> the entry that serves meanwhile, and why they wait.
+
+    ``crashed``: processes died of what is newer (probation.py); only a person has it tried again.
+    """
 
     older: Mapping[str, Entry]
     why: tuple[Refusal, ...] = ()
     asleep: bool = False
+    crashed: bool = False
 
     @property
     def keys(self) -> frozenset[str]:
@@ -66,28 +71,10 @@ class Holding:
 
     groups: tuple[Group, ...] = ()
 
-    @classmethod
-    def restored(cls, held: Mapping[str, Entry], groups: Iterable[Iterable[str]]) -> Holding:
-        """What an earlier process held, asleep; held keys that no group names form one more."""
-        left = dict(held)
-        made = []
-        for keys in groups:
-            older = {key: left.pop(key) for key in keys if key in left}
-            if older:
-                made.append(Group(older, asleep=True))
-        if left:
-            made.append(Group(left, asleep=True))
-        return cls(tuple(made))
-
     @property
     def older(self) -> dict[str, Entry]:
         """Key -> older entry, over all groups."""
         return {key: entry for group in self.groups for key, entry in group.older.items()}
-
-    @property
-    def together(self) -> tuple[frozenset[str], ...]:
-        """Which held keys are released together."""
-        return tuple(group.keys for group in self.groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +98,7 @@ class Trial:
                 by_group.setdefault(owner[failure.key], []).append(failure)
             else:
                 loose.append(failure)
-        held = [
-            replace(self.tried[at], why=tuple(why), asleep=False) for at, why in by_group.items()
-        ]
+        held = [Group(self.tried[at].older, tuple(why)) for at, why in by_group.items()]
         rest = tuple(group for at, group in enumerate(self.tried) if at not in by_group)
         trial = Trial(Holding((*self.holding.groups, *held)), rest)
         for failure in loose:
@@ -166,9 +151,10 @@ def wake(holding: Holding, keys: Iterable[str]) -> Trial:
     return Trial(Holding(tuple(g for g in holding.groups if g not in woken)), woken)
 
 
-def wake_all(holding: Holding) -> Trial:
-    """The trial of every group."""
-    return Trial(Holding(), holding.groups)
+def wake_all(holding: Holding, *, crashed: bool) -> Trial:
+    """The trial of every group, or of all but those that processes died of."""
+    kept = tuple(group for group in holding.groups if group.crashed and not crashed)
+    return Trial(Holding(kept), tuple(group for group in holding.groups if group not in kept))
 
 
 def _split(

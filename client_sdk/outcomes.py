@@ -57,7 +57,8 @@ class Refusal:
     Why a change does not serve here.
 
     ``key``, ``version`` and ``arm`` name the culprit, ``keys`` all that are held back with it.
-    ``step`` is ``decode``, ``sealed``, ``build`` or ``probe``; ``reason`` never holds a secret.
+    ``step`` is ``decode``, ``sealed``, ``build``, ``probe`` or ``crash`` (processes died of it);
+    ``reason`` never holds a secret.
     """
 
     keys: frozenset[str]

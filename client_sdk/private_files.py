@@ -4,7 +4,8 @@ Files that only their owner may read: tokens and keys, read with suspicion and w
 The rule is PostgreSQL's for its key file: nothing for group and others when the file is ours; a
 file that belongs to root may be readable by its group as well (how Kubernetes and Compose hand out
 secrets). Symbolic links are followed, because those mount secrets through them; what counts is the
-file that was opened. Where there are no such permission bits (Windows) nothing is checked.
+file that was opened. A directory whose files we believe is one that nobody else may write to. Where
+there are no such permission bits (Windows) nothing is checked.
 """
 
 from __future__ import annotations
@@ -66,6 +67,20 @@ def write_private(path: Path, content: str | bytes, mode: int = 0o600) -> None:
             draft.unlink()
         raise
     _sync_directory(path.parent)
+
+
+def require_own(directory: Path, what: str) -> None:
+    """Raise SettingInvalid when others may put files into a directory whose files we believe."""
+    if os.name == "nt":
+        return
+    found = directory.stat()
+    if stat.S_IMODE(found.st_mode) & 0o022:
+        raise SettingInvalid(
+            f"{what} {directory} can be written by other users: chmod 700 {directory}, or name a "
+            "directory inside of it"
+        )
+    if os.geteuid() and found.st_uid not in (0, os.geteuid()):
+        raise SettingInvalid(f"{what} {directory} belongs to another user: name one of your own")
 
 
 def _require_private(found: os.stat_result, path: Path, what: str) -> None:

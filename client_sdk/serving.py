@@ -16,6 +16,7 @@ An instance is closed when no :class:`Served` that holds it is current or still 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -45,13 +46,17 @@ from client_sdk.values import freeze
 from client_sdk.views import Turn, Unit, View
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from client_sdk.drafts import Slot
+    from client_sdk.holding import Group
     from client_sdk.modules.instance import Instance
     from client_sdk.modules.spec import Order
     from client_sdk.served import Offer
     from client_sdk.state import Entry
+
+    OnTrial = Callable[[Iterable[Group], bool], AbstractAsyncContextManager[None]]
 
 __all__ = [
     "MISSING",
@@ -79,9 +84,11 @@ class Serving(Readers):
     What is served now.
 
     ``get``, ``unit``, ``turn`` and what they give are for any thread, all else for the loop.
-    ``open_sealed(key, value)`` opens sealed fields or raises SealedValue. ``on_measured`` and
-    ``on_outcome`` are set by the driver: what units report, and what ``declare`` and ``ready`` led
-    to in the background.
+    ``open_sealed(key, value)`` opens sealed fields or raises SealedValue. The driver sets
+    ``on_measured`` (what units report), ``on_outcome`` (what ``declare`` and ``ready`` led to in
+    the background) and ``on_trial``: every step but the restart runs inside
+    ``on_trial(groups, fresh)``, which is told what serves now of the keys that are tried, and
+    whether they are tried for the first time.
     """
 
     __slots__ = (
@@ -97,6 +104,7 @@ class Serving(Readers):
         "_whole",
         "_workshop",
         "on_outcome",
+        "on_trial",
     )
 
     def __init__(
@@ -109,6 +117,7 @@ class Serving(Readers):
     ) -> None:
         super().__init__(nothing(freeze(dict(defaults))), self._sweep)
         self.on_outcome: Callable[[Outcome], Awaitable[None]] = _untold
+        self.on_trial: OnTrial = _unguarded
         self._instance = instance
         self._labels = labels
         self._workshop = Workshop(open_sealed)
@@ -120,6 +129,11 @@ class Serving(Readers):
         self._moved: asyncio.Future[None] | None = None
         self._wake: set[str] = set()
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def declared(self) -> frozenset[str]:
+        """The keys that a module was declared for."""
+        return frozenset(self._specs)
 
     @property
     def holding(self) -> Holding:
@@ -174,20 +188,10 @@ class Serving(Readers):
                 self._moved = loop.create_future()
             await asyncio.wait({self._moved}, timeout=left)
 
-    async def restore(
-        self,
-        state: NamespaceState,
-        held: Mapping[str, Entry],
-        groups: Iterable[Iterable[str]] | None = None,
-    ) -> Outcome:
-        """
-        Begin with what an earlier process had: its newest state and what it held back.
-
-        Without ``groups`` all held keys are one group.
-        """
+    async def restore(self, state: NamespaceState, held: Holding) -> Outcome:
+        """Begin with what an earlier process had: its newest state and what is held back of it."""
         async with self._lock:
-            restored = Holding.restored(held, [held] if groups is None else groups)
-            return await self._step(state, Trial(restored), (*state.entries, *held))
+            return await self._step(state, Trial(held), (*state.entries, *held.older))
 
     async def advance(
         self, target: NamespaceState, changed: frozenset[str] | None = None
@@ -206,30 +210,22 @@ class Serving(Readers):
             before = self.current.offer.entry
             trial = holding.begin(self._holding, names, before, first=first)
             self._whole = False
-            outcome = await self._step(target, trial, names)
+            # At the first contact nothing older could serve instead.
+            async with self.on_trial(() if first else trial.tried, True):
+                outcome = await self._step(target, trial, names)
             self._whole = True
             return outcome
 
-    def at_stake(self, target: NamespaceState, changed: frozenset[str] | None) -> Holding | None:
+    async def retry(self, *, crashed: bool = False) -> Outcome:
         """
-        What is to be held if this process ends while ``target`` is tried (``advance``); ``None``
-        when no module is touched, or nothing was served before.
+        Try again, now, what is held back and every module that failed; ``crashed``: also what
+        processes died of.
         """
-        if self._target.position == START or not self._specs:
-            return None
-        changed = self._difference(target) if changed is None else changed
-        names = frozenset(key for key in changed if not key.startswith("_"))
-        trial = holding.begin(self._holding, names, self.current.offer.entry)
-        if not any(key in self._specs for group in trial.tried for key in group.older):
-            return None
-        return Holding((*trial.holding.groups, *trial.tried))
-
-    async def retry(self) -> Outcome:
-        """Try again, now, all that is held back and every module that failed."""
         async with self._lock:
             self._workshop.forget_failures()
-            trial = holding.wake_all(self._holding)
-            return await self._step(self._target, trial, ())
+            trial = holding.wake_all(self._holding, crashed=crashed)
+            async with self.on_trial(trial.tried, crashed):
+                return await self._step(self._target, trial, ())
 
     async def close(self, deadline: float = 10.0) -> None:
         """
@@ -350,7 +346,8 @@ class Serving(Readers):
                 async with self._lock:
                     keys, self._wake = self._wake, set()
                     trial = holding.wake(self._holding, keys)
-                    outcome = await self._step(self._target, trial, ())
+                    async with self.on_trial(trial.tried, False):
+                        outcome = await self._step(self._target, trial, ())
                 await self.on_outcome(outcome)
             except Exception:  # a boundary: nobody awaits this task
                 _log.exception("declared modules could not be taken into service")
@@ -379,6 +376,12 @@ class Serving(Readers):
 
 async def _untold(_: Outcome) -> None:
     """Before there is a driver."""
+
+
+@contextlib.asynccontextmanager
+async def _unguarded(_groups: Iterable[Group], _fresh: bool) -> AsyncIterator[None]:
+    """Before there is a driver."""
+    yield
 
 
 class _Tried:

@@ -20,7 +20,6 @@ durable``, it does not stop it.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import errno
 import os
@@ -32,18 +31,20 @@ from typing import TYPE_CHECKING
 import orjson
 
 from client_sdk.errors import NotVerified, StateInUse
-from client_sdk.image import Image, decode_row, encode_row
+from client_sdk.image import Image
+from client_sdk.kept_back import KeptBack
 from client_sdk.position_file import PositionFile
+from client_sdk.private_files import require_own
 from client_sdk.records import Record
-from client_sdk.state import Entry, NamespaceState
 from client_sdk.steps import Mark
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from client_sdk.image import Ring
     from client_sdk.signing import Verifier
+    from client_sdk.state import NamespaceState
 
 _FRAME = struct.Struct(">II")
 _KEPT = 2
@@ -55,8 +56,8 @@ _FOLD_BYTES = 1024 * 1024  # below this a fold saves nothing worth its fsyncs
 @dataclass(frozen=True, slots=True)
 class Restored:
     """
-    What the disk knew: a verified state and its head (``None``: nothing), the mark, the newest
-    heartbeat (milliseconds), and what was held back. ``notes`` say what could not be read.
+    What the disk knew: a verified state and its head (``None``: nothing), the mark and the newest
+    heartbeat (milliseconds). ``notes`` say what could not be read.
     """
 
     state: NamespaceState | None = None
@@ -64,8 +65,6 @@ class Restored:
     ring: Ring = field(default_factory=dict)
     mark: Mark = field(default_factory=Mark)
     beat: int = 0
-    held: Mapping[str, Entry] = field(default_factory=dict)
-    groups: tuple[frozenset[str], ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -74,10 +73,12 @@ class Snapshots:
     One directory of one instance. Methods block on the disk: call them from a thread, one at a
     time.
 
-    Raises StateInUse when another process has the directory, OSError when the disk refuses.
+    ``token`` guards what no signature covers (kept_back.py). Raises StateInUse when another process
+    has the directory, SettingInvalid when others may write there, OSError when the disk refuses.
     """
 
-    def __init__(self, home: Path, ns: str) -> None:
+    def __init__(self, home: Path, ns: str, token: str | None = None) -> None:
+        self.kept_back = KeptBack(home, token)
         self._home = home
         self._ns = ns
         self._lock: int | None = None
@@ -93,6 +94,7 @@ class Snapshots:
     def open(self) -> None:
         """Make the directory and take it for this process."""
         self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        require_own(self._home, "the state directory")
         self._lock = os.open(self._home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         if not _try_lock(self._lock):
             self.close()
@@ -103,6 +105,7 @@ class Snapshots:
 
     def close(self) -> None:
         """Let go of the directory."""
+        self.kept_back.close()
         self._position.close()
         self._close_tail()
         if self._lock is not None:
@@ -125,10 +128,9 @@ class Snapshots:
                 continue
             state, head = self._read_tail(number, image.head, state, verifier, notes)
             self._ring = {**image.ring, **self._read_ring(notes)}
-            held, groups = self._read_held(state, notes)
             known = self._position
             mark = max(known.mark, Mark(state.position, state.c), key=lambda one: one.position)
-            return Restored(state, head, self._ring, mark, known.beat, held, groups, tuple(notes))
+            return Restored(state, head, self._ring, mark, known.beat, tuple(notes))
         return Restored(mark=self._position.mark, beat=self._position.beat, notes=tuple(notes))
 
     def _generations(self) -> list[int]:
@@ -175,22 +177,6 @@ class Snapshots:
             notes.append(f"the kept key ring cannot be read: {error}")
             return {}
 
-    def _read_held(
-        self, state: NamespaceState, notes: list[str]
-    ) -> tuple[Mapping[str, Entry], tuple[frozenset[str], ...]]:
-        path = self._home / "held"
-        if not path.is_file():
-            return {}, ()
-        try:
-            plain = orjson.loads(path.read_bytes())
-            entries = [decode_row(base64.b64decode(row)) for row in plain["rows"]]
-            groups = tuple(frozenset(map(str, group)) for group in plain["groups"])
-        except (ValueError, KeyError, TypeError, NotVerified) as error:
-            notes.append(f"what was held back is not known any more: {error}")
-            return {}, ()
-        known = {entry.key: entry for entry in entries if entry.key in state.entries}
-        return known, groups
-
     # -- writing ------------------------------------------------------------------------------
 
     def advance(
@@ -228,12 +214,6 @@ class Snapshots:
         """Begin a new generation with what is on disk already."""
         self._begin(Image(head, tuple(state.entries.values()), self._ring))
         self._reached = state.c
-
-    def write_held(self, held: Mapping[str, Entry], groups: Iterable[Iterable[str]]) -> None:
-        """Write down the older entries that serve on."""
-        rows = [base64.b64encode(encode_row(entry)).decode("ascii") for entry in held.values()]
-        plain = {"rows": rows, "groups": [sorted(group) for group in groups]}
-        self._replace(self._home / "held", orjson.dumps(plain))
 
     def _append(self, state: NamespaceState, records: Sequence[Record]) -> None:
         frames = b"".join(_framed(_whole(record, state).encode()) for record in records)

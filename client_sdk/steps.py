@@ -88,8 +88,9 @@ class Timing:
     Intervals in seconds. ``silence`` is the least time without life before a PING, ``pong`` how
     long its answer may take, ``check`` how often to look for missed changes without any sign of one
     (jittered by the driver), ``skew`` how far two clocks may be apart, ``report`` the least time
-    between two complaints about a path, ``answer`` how long any request of it may take, and
-    ``patience`` how long a start waits for the present when there is a snapshot to serve.
+    between two complaints about a path, ``answer`` how long any request of it may take,
+    ``patience`` how long a start waits for the present when there is a snapshot to serve, and
+    ``probation`` how long a process has to live with a change before its death is not the change's.
     """
 
     silence: float = 2.0
@@ -99,3 +100,4 @@ class Timing:
     report: float = 5.0
     answer: float = 5.0
     patience: float = 0.8
+    probation: float = 10.0

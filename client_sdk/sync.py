@@ -134,10 +134,17 @@ class Client:
 
         return self._thread.run(publish)
 
-    def close(self, deadline: float = 10.0) -> None:
+    def retry(self) -> None:
+        """Try again, now, what is held back: :meth:`client_sdk.Client.retry`."""
+        self._thread.run(self._client.retry)
+
+    def close(self, deadline: float = asynchronous.CLOSE_SECONDS) -> None:
         """Stop following, let open turns end, close the modules, end the thread."""
+        self._end(lambda: self._client.close(deadline), deadline)
+
+    def _end(self, end: Callable[[], Awaitable[None]], deadline: float) -> None:
         if self._thread.alive:
-            self._thread.run(lambda: self._client.close(deadline), deadline + 2 * _GRACE)
+            self._thread.run(end, deadline + 2 * _GRACE)
             self._thread.stop()
 
     def _call(self, function: Callable[[], _T]) -> _T:
@@ -149,8 +156,8 @@ class Client:
     def __enter__(self) -> Client:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: object, error: BaseException | None, at: object) -> None:
+        self._end(lambda: self._client.__aexit__(kind, error, at), asynchronous.CLOSE_SECONDS)
 
 
 class LoopThread:

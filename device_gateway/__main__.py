@@ -60,19 +60,15 @@ async def _serve(given: dict[str, Any]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    client = await Client.connect(
-        chosen.center, namespace=chosen.namespace, instance=chosen.instance
-    )
+    connecting = Client.connect(chosen.center, namespace=chosen.namespace, instance=chosen.instance)
+    async with connecting as client:
 
-    def started(gateway: server.Gateway) -> None:
-        client.report_devices(gateway.hub.rows)
-        typer.echo(f"devices  {gateway.ota_url}")
-        typer.echo(f"admin    {gateway.admin_url}")
+        def started(gateway: server.Gateway) -> None:
+            client.report_devices(gateway.hub.rows)
+            typer.echo(f"devices  {gateway.ota_url}")
+            typer.echo(f"admin    {gateway.admin_url}")
 
-    try:
         await server.serve(chosen, client, stop, started)
-    finally:
-        await client.close()
 
 
 @app.command(epilog="Example: device-gateway status --json")

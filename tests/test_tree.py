@@ -22,7 +22,6 @@ EXCEPTIONS: dict[str, str] = {
     "client_sdk/kinds/prompt.py": "tests/client_sdk/kinds/test_kinds.py",
     "client_sdk/kinds/tts.py": "tests/client_sdk/kinds/test_kinds.py",
     "client_sdk/kinds/vad.py": "tests/client_sdk/kinds/test_kinds.py",
-    "client_sdk/following.py": "tests/client_sdk/test_client.py",
     "client_sdk/listeners.py": "tests/client_sdk/test_client.py",
     "client_sdk/modules/builder.py": "tests/client_sdk/test_serving.py",
     "client_sdk/outcomes.py": "tests/client_sdk/test_serving.py",

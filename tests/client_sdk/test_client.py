@@ -277,8 +277,9 @@ async def test_what_dies_while_a_change_is_tried_starts_with_what_served_before(
         await asyncio.wait_for(building.wait(), WITHIN)
         shutil.copytree(home, tmp_path / "as-left")
         await client.close(0.0)
+        url, token = opened.url, opened.admin_token
 
-    async with connect(opened.url, tmp_path / "as-left", None, timeout=0.3) as again:
+    async with connect(url, tmp_path / "as-left", token, timeout=0.3) as again:
         assert again.get("prompt") == "old"
         assert again.get("llm") == "good"
         again.module("llm", lambda settings, previous: [settings])

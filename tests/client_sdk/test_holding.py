@@ -67,8 +67,7 @@ def test_a_change_that_touches_held_keys_joins_all_their_groups_and_keeps_the_ol
 
 
 def test_what_sleeps_is_joined_but_not_tried_until_it_is_woken():
-    held = Holding.restored({"a": entry("a", 1), "b": entry("b", 1)}, [["a"], ["gone"]])
-    assert [group.keys for group in held.groups] == [frozenset("a"), frozenset("b")]
+    held = Holding(tuple(Group({key: entry(key, 1)}, asleep=True) for key in "ab"))
 
     trial = begin(held, "ac", {"c": entry("c", 1), "a": entry("a", 1)}.get)
 
@@ -78,11 +77,23 @@ def test_what_sleeps_is_joined_but_not_tried_until_it_is_woken():
     woken = wake(trial.holding, ["c"])
     assert (woken.tried, [g.keys for g in woken.holding.groups]) == ((joined,), [frozenset("b")])
     assert wake(woken.holding, ["x"]) == Trial(woken.holding)
-    assert wake_all(held) == Trial(Holding(), held.groups)
+    assert wake_all(held, crashed=False) == Trial(Holding(), held.groups)
+
+
+def test_what_processes_died_of_is_tried_again_only_when_a_person_asks_or_it_changes():
+    dead = Group({"a": entry("a", 1)}, (refusal("a"),), crashed=True)
+    held = Holding((dead, Group({"b": entry("b", 1)})))
+
+    assert wake(held, "a") == Trial(held)
+    assert wake_all(held, crashed=False) == Trial(Holding((dead,)), held.groups[1:])
+    assert wake_all(held, crashed=True) == Trial(Holding(), held.groups)
+    assert begin(held, "a", {}.get).tried == (Group(dead.older),)
+    (failed,) = Trial(Holding(), (dead,)).after([refusal("a")], {}.get).holding.groups
+    assert not failed.crashed
 
 
 def test_a_woken_group_that_fails_is_held_awake():
-    trial = wake_all(Holding((Group({"a": blank("a")}, asleep=True),)))
+    trial = wake_all(Holding((Group({"a": blank("a")}, asleep=True),)), crashed=False)
     (group,) = trial.after([refusal("a")], {}.get).holding.groups
     assert not group.asleep
 
@@ -155,13 +166,13 @@ class Histories(RuleBasedStateMachine):
     @rule()
     def mend_and_retry(self):
         self.bad.clear()
-        self.settle(wake_all(self.holding))
+        self.settle(wake_all(self.holding, crashed=True))
         assert self.holding == Holding()
 
     @rule()
     def restart(self):
-        groups = [group.keys for group in self.holding.groups]
-        self.holding = Holding.restored(self.holding.older, groups)
+        asleep = [replace(group, asleep=True) for group in self.holding.groups]
+        self.holding = Holding(tuple(asleep))
         self.settle(wake(self.holding, KEYS))
 
     @invariant()

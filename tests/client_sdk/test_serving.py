@@ -10,6 +10,7 @@ import pytest
 
 from client_sdk.errors import ClientClosed, NotReady, SealedValue, UnknownKey, UsageError
 from client_sdk.greyscale import bucket
+from client_sdk.holding import Holding
 from client_sdk.records import START, Position
 from client_sdk.serving import MISSING, Applied, KeyChange, ModuleSpec, Outcome, Resolution, Serving
 from tests.client_sdk.serving_world import QUICK, Maker, World
@@ -179,7 +180,7 @@ async def test_a_body_that_cannot_be_read_holds_its_whole_change():
     assert refusal.keys == frozenset("ab")
     assert outcome.held
     assert (world.serving.get("a"), world.serving.get("b")) == (served, 1)
-    assert world.serving.holding.together == (frozenset("ab"),)
+    assert [group.keys for group in world.serving.holding.groups] == [frozenset("ab")]
     assert world.serving.refused() == (refusal,)
 
     outcome = await world.publish(world.put("a", 3))
@@ -212,7 +213,7 @@ async def test_a_jump_is_one_change():
     await world.serving.advance(world.state)
 
     assert [world.serving.get(key) for key in "abc"] == [1, 1, 1]
-    assert world.serving.holding.together == (frozenset("abc"),)
+    assert [group.keys for group in world.serving.holding.groups] == [frozenset("abc")]
 
 
 async def test_big_values_are_read_off_the_loop():
@@ -482,7 +483,9 @@ async def test_a_later_change_of_a_held_key_joins_the_group():
 
     assert world.serving.get("prompt") == "old"
     assert world.serving.get("tts", None) is None
-    assert world.serving.holding.together == (frozenset({"llm", "prompt", "tts"}),)
+    assert [group.keys for group in world.serving.holding.groups] == [
+        frozenset({"llm", "prompt", "tts"})
+    ]
     assert [one.version for one in world.serving.refused()] == [2]
     await world.publish(world.put("other", 1))
     assert world.serving.get("other") == 1
@@ -707,7 +710,7 @@ async def test_a_late_module_whose_canary_fails_drops_that_rollout_only():
 
     unit = world.serving.unit("d1")
     assert (unit.get("llm"), unit.get("prompt")) == ({"m": 1}, "old")
-    assert world.serving.holding.together == (frozenset({"llm", "prompt"}),)
+    assert [group.keys for group in world.serving.holding.groups] == [frozenset({"llm", "prompt"})]
     await close(world)
 
 
@@ -823,12 +826,12 @@ async def test_cancelling_a_step_leaves_the_old_whole_and_closes_what_was_built(
 async def test_a_restart_keeps_what_was_held_and_tries_it_once_its_module_is_declared():
     world, _ = await ready_world()
     await world.publish(world.put("llm", {"bad": "build"}), world.put("prompt", "new"))
-    held, groups = world.serving.holding.older, world.serving.holding.together
+    held = Holding(tuple(replace(one, asleep=True) for one in world.serving.holding.groups))
     await close(world)
 
     again, maker = World(), Maker()
     again.state, again.revision, again.latest = world.state, world.revision, world.latest
-    await again.serving.restore(world.state, held, groups)
+    await again.serving.restore(world.state, held)
     assert again.serving.get("prompt") == "old"
     await again.publish(again.put("prompt", "newer"))
     assert again.serving.get("prompt") == "old"
@@ -847,8 +850,9 @@ async def test_after_a_restart_what_is_good_now_is_let_go_when_ready_is_asked():
     world, _ = await ready_world()
     await world.publish(world.put("llm", {"bad": "build"}), world.put("prompt", "new"))
     again = World()
-    await again.serving.restore(world.state, world.serving.holding.older)
-    assert again.serving.holding.together == (frozenset({"llm", "prompt"}),)
+    asleep = replace(*world.serving.holding.groups, asleep=True)
+    await again.serving.restore(world.state, Holding((asleep,)))
+    assert [group.keys for group in again.serving.holding.groups] == [frozenset({"llm", "prompt"})]
 
     await again.serving.ready(5)
     await until(lambda: again.serving.get("prompt") == "new")

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from client_sdk.contents import Op
-from client_sdk.errors import StateInUse
+from client_sdk.errors import SettingInvalid, StateInUse
+from client_sdk.holding import Holding
+from client_sdk.probation import Probation
 from client_sdk.records import Position
 from client_sdk.snapshot import Restored, Snapshots
 from client_sdk.state import NamespaceState
@@ -222,33 +224,6 @@ def test_the_ring_of_a_later_change_is_kept(tmp_path: Path) -> None:
     assert restored(tmp_path).ring == {"dek": "kek:AAAA"}
 
 
-def test_what_is_held_back_is_kept_with_its_groups(tmp_path: Path) -> None:
-    history = History()
-    history.add(put("k", 1), put("j", 1))
-    snapshots, _ = opened(tmp_path)
-    image(snapshots, history)
-    held = {"k": history.state.entries["k"]}
-    snapshots.write_held(held, [{"k", "j"}])
-    snapshots.close()
-
-    found = restored(tmp_path)
-
-    assert (dict(found.held), found.groups) == (held, (frozenset({"k", "j"}),))
-
-
-@pytest.mark.parametrize("damage", [b"{", b'{"rows": []}', b'{"rows": ["eA=="], "groups": []}'])
-def test_what_was_held_back_and_cannot_be_read_is_forgotten(tmp_path: Path, damage: bytes) -> None:
-    history = History()
-    snapshots, _ = opened(tmp_path)
-    image(snapshots, history)
-    snapshots.close()
-    tmp_path.joinpath("held").write_bytes(damage)
-
-    found = restored(tmp_path)
-
-    assert (found.held, found.groups, len(found.notes)) == ({}, (), 1)
-
-
 def test_a_long_tail_is_due_and_two_generations_stay(tmp_path: Path) -> None:
     history = History()
     snapshots, _ = opened(tmp_path)
@@ -277,7 +252,8 @@ def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
     snapshots, _ = opened(home)
     image(snapshots, history)
     follow(snapshots, history, put("k", 1), ring={"dek": "kek:AAAA"})
-    snapshots.write_held({}, [])
+    snapshots.kept_back.write_held(Holding())
+    snapshots.kept_back.write_probation(Probation(), alive=True)
     snapshots.close()
 
     assert stat.S_IMODE(home.stat().st_mode) == 0o700
@@ -300,3 +276,12 @@ def test_another_process_is_refused(tmp_path: Path) -> None:
         opened(tmp_path)
     snapshots.close()
     opened(tmp_path)[0].close()
+
+
+def test_a_directory_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
+    home = tmp_path / "open to all"
+    home.mkdir()
+    home.chmod(0o777)
+
+    with pytest.raises(SettingInvalid, match="chmod 700"):
+        opened(home)
