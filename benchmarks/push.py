@@ -60,7 +60,7 @@ async def _script(home: Path, rounds: int, each: int) -> AsyncIterator[Line]:
 
 async def center_over_redis(stack: AsyncExitStack, home: Path) -> tuple[str, str, Center]:
     """A center in this process on a server of its own: the server's URL, whom to trust, it."""
-    url = await stack.enter_async_context(redis_server(home / "redis"))
+    url = (await stack.enter_async_context(redis_server(home / "redis"))).url
     settings = load({"listen": "127.0.0.1:0", "data": home / "center", "redis": url}, {}).settings
     center = await stack.enter_async_context(Center(settings))
     return url, str(home / "center" / "trust.json"), center
@@ -106,20 +106,20 @@ async def _http(home: Path, rounds: int, each: int) -> AsyncIterator[Line]:
             return
         import aetcd  # type: ignore[import-untyped]  # it has no py.typed
 
-        store = await stack.enter_async_context(redis_server(home / "http-redis"))
+        store = (await stack.enter_async_context(redis_server(home / "http-redis"))).url
         process = center_process(home / "http", "--redis", store)
-        url, token = await stack.enter_async_context(process)
+        center = await stack.enter_async_context(process)
         trust = str(home / "http" / "data" / "trust.json")
         sdk = await stack.enter_async_context(
             listener("sdk", store, trust, str(home / "http-state"), "")
         )
         watch = await stack.enter_async_context(listener("etcd", str(port)))
         session = await stack.enter_async_context(
-            aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"})
+            aiohttp.ClientSession(headers={"Authorization": f"Bearer {center.token}"})
         )
         etcd = await stack.enter_async_context(aetcd.Client(port=port))
         ours, theirs = await _in_turns(
-            rounds, each, (sdk, _put_by_http(session, url)), (watch, _put_to_etcd(etcd))
+            rounds, each, (sdk, _put_by_http(session, center.url)), (watch, _put_to_etcd(etcd))
         )
         yield compared(
             "push", "HTTP PUT -> verified callback, p50", ours, theirs,

@@ -22,7 +22,8 @@ async def lines(size: float) -> AsyncIterator[Line]:
         async with AsyncExitStack() as stack:
             spaces = []
             for count in (_SMALL, large):
-                url, token = await stack.enter_async_context(center_process(home / f"c{count}"))
+                center = await stack.enter_async_context(center_process(home / f"c{count}"))
+                url, token = center.url, center.token
                 session = await stack.enter_async_context(
                     aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"})
                 )

@@ -46,7 +46,8 @@ def _seconds_to_import(what: str) -> float:
 
 async def _starts(home: Path, count: int, rounds: int) -> list[float]:
     state = home / "state"
-    async with center_process(home / "center") as (url, token):
+    async with center_process(home / "center") as center:
+        url, token = center.url, center.token
         async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session:
             await fill(session, url, count)
         async with Client.connect(url, instance="bench", state=state, token=token) as client:

@@ -32,7 +32,8 @@ async def lines(size: float) -> AsyncIterator[Line]:
     path = "/v1/namespaces/default/keys/prompt"
     with workplace() as home:
         async with AsyncExitStack() as stack:
-            url, token = await stack.enter_async_context(center_process(home / "center"))
+            center = await stack.enter_async_context(center_process(home / "center"))
+            url, token = center.url, center.token
             headers = {"Authorization": f"Bearer {token}"}
             session = await stack.enter_async_context(
                 aiohttp.ClientSession(headers=headers, connector=aiohttp.TCPConnector(limit=0))

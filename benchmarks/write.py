@@ -29,7 +29,8 @@ async def lines(size: float) -> AsyncIterator[Line]:
                 return
             import aetcd  # type: ignore[import-untyped]  # it has no py.typed
 
-            url, token = await stack.enter_async_context(center_process(home / "center"))
+            center = await stack.enter_async_context(center_process(home / "center"))
+            url, token = center.url, center.token
             headers = {"Authorization": f"Bearer {token}"}
             connector = aiohttp.TCPConnector(limit=_WRITERS)
             session = await stack.enter_async_context(

@@ -2,10 +2,11 @@
 What a client tells the center about itself: versions applied and refused, how turns went, who is
 here.
 
-Reports are deltas, sent when something was applied or refused and every few seconds otherwise, only
-with a token (it is the identity). One that does not arrive is followed by a whole one, made of the
-present: nothing queues up. Only how turns went is summed until it has arrived, because it is told
-once.
+Reports are deltas, sent when something was applied or refused, else every few seconds when there is
+something to tell, and seldom otherwise; only with a token (it is the identity). A fleet that
+applies the same change does not report it in the same moment. One that does not arrive is followed
+by a whole one, made of the present: nothing queues up. Only how turns went is summed until it has
+arrived, because it is told once.
 
 A path that shows less than what was applied here, or something else at the same position, is
 complained of: the report then carries our head record, whose signature proves what was lost.
@@ -17,6 +18,7 @@ import asyncio
 import base64
 import contextlib
 import logging
+import random
 import secrets
 import time
 from typing import TYPE_CHECKING, Any
@@ -38,6 +40,8 @@ log = logging.getLogger(__name__)
 
 _MAX_OUTCOMES = 1000
 _REFUSED_PAUSE = 60.0
+_APART = 0.1  # of the interval: over which the reports of a fleet are spread
+_IDLE = 6  # intervals without anything to tell
 _CANARY = "@canary"
 
 
@@ -59,6 +63,9 @@ class Reporter:
         self._touched: set[str] = set()
         self._told_refused: dict[str, Any] = {}
         self._told_devices: dict[str, Mapping[str, Any]] = {}
+        self._told_about: Mapping[str, Any] = {}
+        self._told_at = 0.0
+        self._rng = random.Random()
         self._complaint: str | None = None
         serving.on_measured = self._measure
 
@@ -98,6 +105,7 @@ class Reporter:
         while True:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._soon.wait(), self._plan.report_every)
+                await asyncio.sleep(self._rng.uniform(0.0, _APART) * self._plan.report_every)
             self._soon.clear()
             try:
                 await self._report()
@@ -122,15 +130,19 @@ class Reporter:
         complaint, self._complaint = self._complaint, None
         whole, self._whole = self._whole, True  # until it has arrived
         refused, devices = self._refused(), self._devices_now()
-        body = {
-            **self._about(driver),
-            "full": whole,
+        about, now = self._about(driver), time.monotonic()
+        news = {
             "keys": self._keys(refused, whole=whole),
             "devices": self._devices({} if whole else self._told_devices, devices),
             "outcomes": _summed(outcomes),
         }
         if complaint is not None:
-            body["complaint"] = {"reason": complaint, "head": _proof(driver)}
+            news["complaint"] = {"reason": complaint, "head": _proof(driver)}
+        told_lately = now - self._told_at < _IDLE * self._plan.report_every
+        if told_lately and not whole and about == self._told_about and not _tells(news):
+            self._whole = False
+            return
+        body = {**about, "full": whole, **news}
         try:
             await driver.transport.send_report(self._plan.instance, self._signed(body))
         except BaseException:
@@ -138,6 +150,7 @@ class Reporter:
             raise
         self._whole = False
         self._told_refused, self._told_devices = refused, devices
+        self._told_about, self._told_at = about, now
 
     def _signed(self, body: Mapping[str, Any]) -> bytes:
         plan = self._plan
@@ -203,6 +216,13 @@ class Reporter:
     def _devices(self, told: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
         rows = [row for device, row in now.items() if told.get(device) != row]
         return {"rows": rows, "gone": [device for device in told if device not in now]}
+
+
+def _tells(news: Mapping[str, Any]) -> bool:
+    """True when there is anything in it."""
+    return any(
+        any(part.values()) if name == "devices" else bool(part) for name, part in news.items()
+    )
 
 
 def _summed(outcomes: Mapping[tuple[str, str, str], Sequence[float]]) -> list[dict[str, Any]]:

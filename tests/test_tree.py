@@ -27,7 +27,6 @@ EXCEPTIONS: dict[str, str] = {
     "client_sdk/outcomes.py": "tests/client_sdk/test_serving.py",
     "client_sdk/plan.py": "tests/client_sdk/test_client.py",
     "client_sdk/publish.py": "tests/client_sdk/test_client.py",
-    "client_sdk/reporting.py": "tests/client_sdk/test_client.py",
     "client_sdk/reports.py": "tests/config_center/test_service.py",
     "client_sdk/served.py": "tests/client_sdk/test_serving.py",
     "client_sdk/steps.py": "tests/client_sdk/test_replica.py",

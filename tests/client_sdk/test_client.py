@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import os
 import shutil
 from pathlib import Path
@@ -11,17 +10,8 @@ from pathlib import Path
 import pytest
 
 from client_sdk import Client, ForkedClient, NotTrusted, StateInUse, Unavailable
-from client_sdk.driver import Driver
-from client_sdk.plan import Plan
-from client_sdk.records import Record
-from client_sdk.replica import Replica
-from client_sdk.reporting import Reporter
-from client_sdk.route import Pace
 from client_sdk.steps import Timing
-from tests.client_sdk.serving_world import World
-from tests.client_sdk.wire import Wire
 from tests.config_center.api.world import center
-from tests.history import History, put, verifier
 from tests.until import until
 
 QUICK = Timing(silence=0.3, pong=0.3, check=1.0)
@@ -325,39 +315,3 @@ def _answers_of_a_child(uses: dict[str, object]) -> int:
             pass
         wrong += 1
     return wrong
-
-
-async def test_an_instance_complains_of_another_history_with_its_own_head(tmp_path: Path) -> None:
-    from client_sdk.reports import Report
-
-    history, other = History(ns="default"), History(ns="default")
-    history.add(put("k", 1))
-    other.add(put("k", 2))
-    wire = Wire(history)
-    plan = Plan.complete(
-        url="http://127.0.0.1:1", namespace=None, instance="gw-1", labels=None, token="cc_token",
-        trust=None, secret_key=None, state=tmp_path, timeout=1.0, defaults=None, timing=QUICK,
-        pace=Pace(), report_every=60.0,
-    )  # fmt: skip
-    served: list[object] = []
-
-    async def serve(pending: object) -> None:
-        served.append(pending)
-
-    serving = World().serving
-    reporter = Reporter(plan, serving)
-    replica = Replica("default", verifier(), timing=QUICK)
-    driver = Driver(replica, [lambda: wire], serve, reporter.complain)
-    reporter.start(driver)
-    driver.start()
-    try:
-        await until(lambda: served)
-        wire.send(other.head)
-        await until(lambda: wire.reports)
-    finally:
-        await driver.close()
-        await reporter.close()
-
-    said = Report.decode(wire.reports[-1]).body["complaint"]
-    assert said["reason"] == "another history at our position"
-    assert Record.decode(base64.b64decode(said["head"])).c == history.head.c

@@ -3,6 +3,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
+from client_sdk import signing
 from client_sdk.errors import NotTrusted
 from client_sdk.signing import (
     BEAT,
@@ -79,6 +80,31 @@ def test_a_newer_list_of_the_same_root_replaces_an_older_and_never_the_other_way
     assert verifier.renew(newer)
     assert not verifier.renew(TRUST)
     assert not verifier.verify(KEY.kid, RECORD, b"m", KEY.sign(RECORD, b"m"))
+
+
+def test_what_verified_once_is_not_checked_again_and_nothing_else_passes_for_it() -> None:
+    sig = KEY.sign(RECORD, b"once")
+    assert Verifier(TRUST).verify(KEY.kid, RECORD, b"once", sig)
+    again = Verifier(TRUST)
+
+    assert again.verify(KEY.kid, RECORD, b"once", sig)
+    assert again._parsed == {}  # the signature itself was not looked at
+    assert not again.verify(KEY.kid, RECORD, b"twice", sig)
+    assert not again.verify(KEY.kid, BEAT, b"once", sig)
+    assert not Verifier(TrustList.issue(ROOT, {STRANGER.kid: STRANGER.public}, 2)).verify(
+        KEY.kid, RECORD, b"once", sig
+    )
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signing, "_REMEMBERED", 2)
+    signing._verified.clear()
+
+    for number in range(5):
+        message = b"%d" % number
+        assert Verifier(TRUST).verify(KEY.kid, RECORD, message, KEY.sign(RECORD, message))
+
+    assert len(signing._verified) == 1
 
 
 def test_a_key_never_shows_its_seed() -> None:

@@ -1,0 +1,101 @@
+"""What a client says of itself: at once when there is news, seldom when there is none."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from client_sdk.driver import Driver
+from client_sdk.outcomes import Measured
+from client_sdk.plan import Plan
+from client_sdk.replica import Replica
+from client_sdk.reporting import Reporter
+from client_sdk.reports import Report
+from client_sdk.route import Pace
+from client_sdk.serving import Serving
+from client_sdk.steps import Timing
+from tests.client_sdk.serving_world import World
+from tests.client_sdk.wire import Wire
+from tests.history import History, put, verifier
+from tests.until import until
+
+
+class Reporting:
+    """A reporter behind a driver whose path is a list."""
+
+    def __init__(self, wire: Wire, serving: Serving) -> None:
+        self.wire, self.serving = wire, serving
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def of(cls, wire: Wire, home: Path, every: float) -> AsyncIterator[Reporting]:
+        timing = Timing(silence=60.0)
+        plan = Plan.complete(
+            url="http://127.0.0.1:1", namespace=None, instance="gw-1", labels=None,
+            token="cc_token", trust=None, secret_key=None, state=home, timeout=1.0, defaults=None,
+            timing=timing, pace=Pace(), report_every=every,
+        )  # fmt: skip
+        served: list[object] = []
+
+        async def serve(pending: object) -> None:
+            served.append(pending)
+
+        serving = World().serving
+        reporter = Reporter(plan, serving)
+        replica = Replica("default", verifier(), timing=timing)
+        driver = Driver(replica, [lambda: wire], serve, reporter.complain)
+        reporter.start(driver)
+        driver.start()
+        try:
+            await until(lambda: served)
+            yield cls(wire, serving)
+        finally:
+            await driver.close()
+            await reporter.close()
+
+    def said(self, number: int = -1) -> Report:
+        return Report.decode(self.wire.reports[number])
+
+    async def next(self) -> dict[str, Any]:
+        count = len(self.wire.reports)
+        await until(lambda: len(self.wire.reports) > count)
+        return dict(self.said().body)
+
+
+def history(value: int = 1) -> History:
+    made = History(ns="default")
+    made.add(put("k", value))
+    return made
+
+
+async def test_an_instance_complains_of_another_history_with_its_own_head(tmp_path: Path) -> None:
+    async with Reporting.of(Wire(history()), tmp_path, 60.0) as reporting:
+        reporting.wire.send(history(2).head)
+        await until(lambda: reporting.wire.reports)
+
+    said = reporting.said().body["complaint"]
+    assert said["reason"] == "another history at our position"
+
+
+async def test_with_nothing_to_tell_it_reports_seldom(tmp_path: Path) -> None:
+    async with Reporting.of(Wire(history()), tmp_path, 0.02) as reporting:
+        await until(lambda: len(reporting.wire.reports) >= 4)
+
+    whole, *idle = [reporting.said(number) for number in range(4)]
+    assert (whole.body["full"], [one.body["full"] for one in idle]) == (True, [False] * 3)
+    apart = [later.ts - one.ts for one, later in zip([whole, *idle], idle, strict=False)]
+    assert min(apart) >= 6 * 20 - 5, apart
+
+
+async def test_how_turns_went_and_who_came_is_news(tmp_path: Path) -> None:
+    async with Reporting.of(Wire(history()), tmp_path, 0.02) as reporting:
+        await reporting.next()
+        reporting.serving.on_measured(Measured("unit", "turn", ok=True, seconds=0.5))
+
+        said = await reporting.next()
+
+    assert said["outcomes"] == [
+        {"rollout": None, "arm": "stable", "name": "turn", "ok": 1, "failed": 0, "seconds": 0.5}
+    ]
