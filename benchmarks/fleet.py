@@ -28,14 +28,15 @@ from benchmarks.processes import (
     workplace,
 )
 
-_PROCESSES, _EACH = 4, 250
+_PROCESSES, _EACH, _PUTS = 4, 250, 20
 _QUIET = 3.0  # seconds in which the reports of the change before arrive
 _ROLLBACK, _SHARE = 1.0, 0.05  # seconds; of a core
 
 
 async def lines(size: float) -> AsyncIterator[Line]:
     """``size`` 1.0 is the whole measurement."""
-    rounds, idle, away = max(2, round(20 * size)), max(5, 60 * size), max(5, 60 * size)
+    rounds, each = max(2, round(_PUTS * size)), max(2, round(_EACH * min(1.0, size)))
+    clients, seconds = _PROCESSES * each, max(1.0, 60 * size)
     with workplace() as home:
         async with AsyncExitStack() as stack:
             store = await stack.enter_async_context(redis_server(home / "redis"))
@@ -49,23 +50,23 @@ async def lines(size: float) -> AsyncIterator[Line]:
             await _put(session, 0)
             members = [
                 await stack.enter_async_context(member)
-                for member in await _members(session, home, store.url)
+                for member in await _members(session, home, store.url, each)
             ]
             took = await _rollbacks(session, members, rounds)
             for share, name in ((0.5, "p50"), (0.99, "p99"), (1.0, "the last")):
                 found = percentile(took, share)
                 bound = _ROLLBACK if name == "p99" else None
-                yield _bounded(f"rollback -> 1,000 clients, {name}", found, "s", bound)
+                yield _bounded(f"rollback -> {clients:,} clients, {name}", found, "s", bound)
             pids = {"center": center.process.pid, "Redis": store.process.pid}
-            for name, share in (await _idle(idle, pids)).items():
-                yield _bounded(f"idle fleet of 1,000, {name}", share, "core", _SHARE)
+            for name, share in (await _idle(seconds, pids)).items():
+                yield _bounded(f"idle fleet of {clients:,}, {name}", share, "core", _SHARE)
             client = redis.Redis.from_url(store.url)
             stack.push_async_callback(client.aclose)
             before = await _listening(client)
             await stop(center.process)
-            await asyncio.sleep(away)
+            await asyncio.sleep(seconds)
             new = len(await _listening(client) - before)
-            yield Line("fleet", f"reconnects, center away {away:.0f} s", new, 0, "-", "", new, 0)
+            yield Line("fleet", f"reconnects, center away {seconds:.0f} s", new, 0, "-", "", new, 0)
 
 
 async def _listening(client: redis.Redis) -> set[str]:
@@ -78,12 +79,12 @@ def _bounded(what: str, found: float, unit: str, bound: float | None) -> Line:
     return Line("fleet", what, found, against, "the bound", unit, found / against, bound and 1.0)
 
 
-async def _members(session: aiohttp.ClientSession, home: Path, url: str) -> list[Any]:
+async def _members(session: aiohttp.ClientSession, home: Path, url: str, each: int) -> list[Any]:
     trust = str(home / "center" / "data" / "trust.json")
     made = []
     for number in range(_PROCESSES):
         tokens = home / f"tokens-{number}"
-        names = [f"fleet-{number}-{each}" for each in range(_EACH)]
+        names = [f"fleet-{number}-{at}" for at in range(each)]
         pairs = [f"{name} {await _token(session, name)}" for name in names]
         tokens.write_text("\n".join(pairs))
         made.append(listener("fleet", url, trust, str(home / f"state-{number}"), str(tokens)))

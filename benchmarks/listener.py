@@ -75,7 +75,9 @@ async def by_fleet(url: str, trust: str, state: str, tokens: str) -> None:
         return client
 
     given = zip(pairs, functions.all, strict=True)
-    clients = await asyncio.gather(*(begin(*pair, hear) for pair, hear in given))
+    clients = await asyncio.gather(
+        *(begin(instance, token, hear) for (instance, token), hear in given)
+    )
     say(-1, len(clients))
     await asyncio.Event().wait()
 
