@@ -3,7 +3,11 @@ Records over the center's HTTP: server-sent events for the news, plain requests 
 
 For hosts that must not reach Redis, and as the second path. The stream is opened without a
 position: what may have been missed is the replica's business, as everywhere. Bytes of the stream
-are its sign of life; a ping asks the center's health on a connection of its own.
+are its sign of life, and answer a ping.
+
+Some proxies keep a stream back until it ends. So a stream counts once its first event came; where
+none does, the same news is had by long polls, an answer a second, and now and then the stream is
+tried again beside them.
 """
 
 from __future__ import annotations
@@ -11,13 +15,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import collections
+import time
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from client_sdk.errors import MissingExtra, NotVerified, TransportDown
 from client_sdk.image import Image
-from client_sdk.records import Position, Record, unpack
+from client_sdk.records import Position, Record, decode, unpack
 from client_sdk.transports.base import Event, Frame, Pong, Subscribed, Transport
 
 if TYPE_CHECKING:
@@ -27,6 +33,8 @@ if TYPE_CHECKING:
 
 _MAX_LINE = 4 * 1024 * 1024
 _PERMANENT = (400, 401, 403, 404)
+_STREAM_AGAIN = 60.0  # seconds of polls until the stream is tried again
+_BREATH = 0.5  # seconds between polls that were answered at once with nothing new
 
 
 class HttpTransport(Transport):
@@ -42,6 +50,7 @@ class HttpTransport(Transport):
         *,
         confirmed: bool = False,
         timeout: float = 5.0,
+        stream_again: float = _STREAM_AGAIN,
     ) -> None:
         self._base = url.rstrip("/")
         self._ns_url = f"{self._base}/v1/namespaces/{ns}"
@@ -49,7 +58,11 @@ class HttpTransport(Transport):
         self._timeout = timeout
         self.confirmed = confirmed
         self._session: Any = None
-        self._stream: Any = None
+        self._stream: Any = None  # None: by polls
+        self._stream_again = stream_again
+        self._opening: asyncio.Task[Any] | None = None
+        self._events: collections.deque[Event] = collections.deque()
+        self._after = ""  # the position that polls have told of
         self._pinged = False
         self._reading: asyncio.Task[Event] | None = None
 
@@ -61,19 +74,34 @@ class HttpTransport(Transport):
         self._session = aiohttp.ClientSession(
             headers=self._headers, read_bufsize=_MAX_LINE, trust_env=False
         )
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout)
+        self._patience = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout)
         try:
-            await asyncio.wait_for(self._subscribe(timeout), self._timeout)
+            await asyncio.wait_for(self._subscribe(), self._timeout)
         except BaseException as error:
             await self.close()
             if isinstance(error, asyncio.CancelledError):
                 raise
             raise _down(error) from error
 
-    async def _subscribe(self, timeout: Any) -> None:
+    async def _subscribe(self) -> None:
+        try:
+            self._stream = await asyncio.wait_for(self._begun(), self._timeout / 2)
+        except asyncio.TimeoutError:
+            await self._poll()
+            self._try_again()
+        self._events.appendleft(Subscribed())
+
+    async def _begun(self) -> Any:
+        """A stream whose first event came through."""
         url, form = f"{self._ns_url}/watch", {"as": "records"}
-        self._stream = await self._session.get(url, params=form, timeout=timeout)
-        await self._check(self._stream)
+        stream = await self._session.get(url, params=form, timeout=self._patience)
+        try:
+            await self._check(stream)
+            await _first_event(stream)
+        except BaseException:
+            stream.close()
+            raise
+        return stream
 
     async def receive(self) -> Event:
         if self._reading is None:
@@ -83,24 +111,64 @@ class HttpTransport(Transport):
         return reading.result()
 
     async def _next_event(self) -> Event:
-        name = ""
         try:
-            while True:
-                line = await self._stream.content.readline()
-                if not line:
-                    raise TransportDown("the center ended the stream")
-                text = line.rstrip(b"\r\n")
-                if text.startswith(b"event: "):
-                    name = text[7:].decode("utf-8")
-                elif text.startswith(b"data: "):
-                    return _event(name, text[6:])
-                elif text.startswith(b":") and self._pinged:
-                    self._pinged = False
-                    return Pong()
-        except (OSError, ValueError, asyncio.TimeoutError) as error:
+            while not self._events:
+                await (self._poll_on() if self._stream is None else self._read_on())
+        except Exception as error:  # also aiohttp's own errors; the library is loaded lazily
             raise _down(error) from error
-        except Exception as error:  # aiohttp's own errors; the library is loaded lazily
-            raise _down(error) from error
+        return self._events.popleft()
+
+    async def _read_on(self) -> None:
+        """Read the stream up to the next event."""
+        while True:
+            line = await self._stream.content.readline()
+            if not line:
+                raise TransportDown("the center ended the stream")
+            text = line.rstrip(b"\r\n")
+            if text.startswith(b"data: "):
+                self._events.append(Frame(_decoded(text[6:])))
+                return
+            if text.startswith(b":") and self._pinged:
+                self._pinged = False
+                self._events.append(Pong())
+                return
+
+    async def _poll_on(self) -> None:
+        if self._opening is not None and self._opening.done():
+            opening, self._opening = self._opening, None
+            if not opening.cancelled() and opening.exception() is None:
+                self._stream = opening.result()
+                self._events.append(Subscribed())
+                return
+            self._try_again()
+        began = time.monotonic()
+        if not await self._poll() and time.monotonic() - began < _BREATH:
+            await asyncio.sleep(_BREATH)
+
+    async def _poll(self) -> bool:
+        """Ask for the news once; False when there was nothing above what was told."""
+        before = self._after
+        params = {"after": before} if before else {}
+        raw, _ = await self._request("GET", f"{self._ns_url}/news", params=params)
+        try:
+            frames = unpack(raw)
+            told = [decode(frame).position for frame in frames]
+        except NotVerified as error:
+            raise TransportDown(f"the center's news cannot be read: {error}") from error
+        if told:
+            self._after = str(max(told))
+        if self._pinged:
+            self._pinged = False
+            self._events.append(Pong())
+        self._events.extend(map(Frame, frames))
+        return self._after != before
+
+    def _try_again(self) -> None:
+        async def later() -> Any:
+            await asyncio.sleep(self._stream_again)
+            return await asyncio.wait_for(self._begun(), self._timeout)
+
+        self._opening = asyncio.create_task(later(), name="config stream")
 
     async def ping(self) -> None:
         """
@@ -150,10 +218,14 @@ class HttpTransport(Transport):
         await self._request("POST", f"{self._ns_url}/reports", data=frame)
 
     async def close(self) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.wait((self._reading,))
-            self._reading = None
+        for task in (self._reading, self._opening):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait((task,))
+        opening = self._opening
+        if opening is not None and not opening.cancelled() and opening.exception() is None:
+            opening.result().close()
+        self._reading = self._opening = None
         if self._stream is not None:
             self._stream.close()
         if self._session is not None:
@@ -196,11 +268,18 @@ class _HistoryIncomplete(TransportDown):
     """The center's log does not reach back."""
 
 
-def _event(name: str, data: bytes) -> Event:
-    if name == "subscribed":
-        return Subscribed()
+async def _first_event(stream: Any) -> None:
+    """Read what a center says first: that the stream has begun."""
+    while (line := await stream.content.readline()).strip():
+        if line.startswith(b"data: "):
+            await stream.content.readline()
+            return
+    raise TransportDown("the center ended the stream")
+
+
+def _decoded(data: bytes) -> bytes:
     try:
-        return Frame(base64.b64decode(data, validate=True))
+        return base64.b64decode(data, validate=True)
     except binascii.Error as error:
         raise TransportDown("the stream is not one of signed records") from error
 

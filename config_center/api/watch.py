@@ -4,6 +4,9 @@ Following a namespace: server-sent events for people and scripts, signed records
 The watcher is registered before the backlog is read, so nothing falls between; what it hears twice
 is dropped by position. ``Last-Event-ID`` (or ``after``) is a position; history that does not reach
 back to it is answered 503 ``history-incomplete`` before the stream begins.
+
+Where something on the way keeps a stream back until it ends, ``news`` says the same by long polls:
+an answer comes with the next record or beat, so at least once a second.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from config_center.api.route import BYTES, EVENTS, Parameter, Route
 from config_center.problems import Problem, invalid, not_found
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from config_center.api.context import Call
     from config_center.ledger.ledger import Ledger
@@ -34,6 +37,7 @@ _WRITE_DEADLINE = 10.0
 _SILENCE = 1.2  # seconds; a heartbeat comes every second
 _BREATH = 0.5
 _MAX_RECORDS_BYTES = 16 * 1024 * 1024
+_MAX_NEWS_BYTES = 1024 * 1024
 
 
 async def watch(call: Call) -> web.StreamResponse:
@@ -95,6 +99,24 @@ async def _follow(
         await _send(response, render(message))
 
 
+async def get_news(call: Call) -> web.Response:
+    """What the stream of records would have said since ``after``, and the newest beat."""
+    ledger = call.service.ledger(call.ns)
+    after = _after(call)
+    with ledger.watch() as watcher:
+        records = None if after is None else await ledger.since(after)
+        if not records and after is not None:
+            with contextlib.suppress(TimeoutError, StopAsyncIteration):
+                async with asyncio.timeout(_SILENCE):
+                    message = await anext(watcher)
+                    records = [message] if isinstance(message, Record) else None
+    frames = _up_to(_MAX_NEWS_BYTES, records or [])
+    if ledger.newest_beat is not None:
+        frames.append(ledger.newest_beat.encode())
+    headers = {"Cache-Control": "no-store"}
+    return web.Response(body=pack(frames), content_type=BYTES, headers=headers)
+
+
 async def get_snapshot(call: Call) -> web.Response:
     """The whole namespace as signed: what an SDK loads."""
     ledger = call.service.ledger(call.ns)
@@ -115,19 +137,24 @@ async def get_records(call: Call) -> web.Response:
     """Signed records after a position, each with a 4-byte length before it."""
     ledger = call.service.ledger(call.ns)
     records = await _backlog(ledger, _after(call) or Position(0, 0))
-    parts: list[bytes] = []
-    size = 0
-    for record in records:
-        frame = record.encode()
-        size += len(frame)
-        if parts and size > _MAX_RECORDS_BYTES:
-            break
-        parts.append(frame)
+    parts = _up_to(_MAX_RECORDS_BYTES, records)
     more = len(parts) < len(records) or bool(
         records and records[-1].position < ledger.state.position
     )
     headers = {"X-Config-More": "1"} if more else {}
     return web.Response(body=pack(parts), content_type=BYTES, headers=headers)
+
+
+def _up_to(limit: int, records: Sequence[Record]) -> list[bytes]:
+    """The frames of the first records that fit into so many bytes, one at least."""
+    frames: list[bytes] = []
+    for record in records:
+        frame = record.encode()
+        limit -= len(frame)
+        if frames and limit < 0:
+            break
+        frames.append(frame)
+    return frames
 
 
 async def get_object(call: Call) -> web.Response:
@@ -223,6 +250,8 @@ ROUTES = (
               Parameter("prefix", "only keys that begin so"),
               Parameter("Last-Event-ID", "resume after this position", place="header"),
           )),
+    Route("GET", _NS + "/news", "read", "The same by long polls", get_news, answers=BYTES,
+          parameters=(_RESUME,)),
     Route("GET", _NS + "/snapshot", "read", "The signed whole", get_snapshot, answers=BYTES),
     Route("GET", _NS + "/records", "read", "Signed records", get_records, answers=BYTES,
           parameters=(_RESUME,)),

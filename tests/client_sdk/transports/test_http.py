@@ -5,14 +5,24 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
+import aiohttp
 import pytest
 from aiohttp import web
 
 from client_sdk.errors import TransportDown
+from client_sdk.link import Link
+from client_sdk.replica import Replica
+from client_sdk.signing import Verifier
 from client_sdk.transports.base import Frame, Pong, Subscribed
 from client_sdk.transports.http import HttpTransport
+from config_center.access import Actor
+from config_center.publishing import Put
+from tests.config_center.api.world import center as real_center
+from tests.until import until
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 STREAM = {"Content-Type": "text/event-stream"}
@@ -110,3 +120,84 @@ async def test_a_stream_that_ends_is_a_path_that_is_down() -> None:
 
         with pytest.raises(TransportDown):
             await path.receive()
+
+
+class KeepsStreams:
+    """A proxy before a center that hands on no answer before it is whole; ``let_go`` ends that."""
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+        self.polls = 0
+        self.let_go = asyncio.Event()
+        self.streams = asyncio.Event()
+        self.url = ""
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[KeepsStreams]:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._hand_on)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        async with aiohttp.ClientSession() as self._session:
+            try:
+                yield self
+            finally:
+                await runner.cleanup()
+
+    async def _hand_on(self, request: web.Request) -> web.StreamResponse:
+        headers = {"Authorization": request.headers["Authorization"]}
+        body, url = await request.read(), self._target + request.raw_path
+        self.polls += "/news" in url
+        async with self._session.request(request.method, url, data=body, headers=headers) as answer:
+            if not answer.content_type.startswith("text/event-stream"):
+                return web.Response(
+                    body=await answer.read(), status=answer.status, content_type=answer.content_type
+                )
+            await self.let_go.wait()
+            response = web.StreamResponse(headers=STREAM)
+            await response.prepare(request)
+            self.streams.set()
+            async for part in answer.content.iter_any():
+                await response.write(part)
+            return response
+
+
+async def test_where_streams_are_kept_back_the_news_is_polled_and_the_stream_comes_back(
+    tmp_path: Path,
+) -> None:
+    async with (
+        real_center(tmp_path / "data") as opened,
+        KeepsStreams(opened.url).running() as proxy,
+    ):
+        path = HttpTransport(
+            proxy.url, "default", opened.admin_token, timeout=2.0, stream_again=0.1
+        )
+        await path.open()
+        replica = Replica("default", Verifier(opened.registry.get("default").trust))
+        followed: list[int] = []
+
+        async def follow() -> None:
+            link = Link(
+                path, replica, lambda step, _: followed.append(step.state.position.v),
+                lambda _: None, lambda: None, only=True,
+            )  # fmt: skip
+            await link.run()
+
+        following = asyncio.create_task(follow())
+        for value in range(3):
+            await opened.service.put("default", "k", Put(value=value), Actor("test", "admin"))
+            revision = opened.registry.get("default").state.position.v
+            await until(lambda revision=revision: revision in followed)
+        by_polls = proxy.polls
+        proxy.let_go.set()
+        await asyncio.wait_for(proxy.streams.wait(), 10.0)
+        await opened.service.put("default", "k", Put(value="streamed"), Actor("test", "admin"))
+        await until(lambda: opened.registry.get("default").state.position.v in followed)
+        following.cancel()
+        await asyncio.wait((following,))
+        await path.close()
+
+    assert by_polls >= 3
+    assert not replica.is_stale(time.monotonic())
