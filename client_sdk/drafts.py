@@ -248,11 +248,18 @@ def _reason(was: Entry | None, now: Entry | None) -> str:
     """Why a key changed; where there is no entry a default came or went, as modules started."""
     if now is None:
         return "start" if was is None else "delete"
-    if now.rollout is not None or (was is not None and was.rollout is not None):
+    if now.rollout is not None or (was is not None and _ends_rollout(was, now)):
         return "rollout"
     if now.content is not None and now.content.rollback_of is not None:
         return "rollback"
     return "publish"
+
+
+def _ends_rollout(was: Entry, now: Entry) -> bool:
+    """True when what serves now was part of the rollout: promoted, or what it began with."""
+    if was.rollout is None:
+        return False
+    return now.content in (was.content, was.rollout.content)
 
 
 def _value(content: Content | None) -> Any:

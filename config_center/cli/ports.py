@@ -13,8 +13,11 @@ from config_center.settings import Listen
 _LISTENING = "0A"
 
 
-def require_free(listen: Listen, variable: str) -> None:
-    """Raise SettingInvalid that names whoever has the port, and another port to take."""
+def require_free(listen: Listen, variable: str, beside: str = "") -> None:
+    """
+    Raise SettingInvalid that names whoever has the port, and another port to take; ``beside`` is
+    what else the line to type says.
+    """
     if listen.port == 0:
         return
     family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
@@ -27,7 +30,8 @@ def require_free(listen: Listen, variable: str) -> None:
                 raise SettingInvalid(f"cannot listen on {listen}: {error.strerror}") from error
             other = Listen(listen.host, listen.port + 10 if listen.port <= 65_525 else 0)
             raise SettingInvalid(
-                f"port {listen.port} is in use{_owner(listen.port)}: make run {variable}={other}"
+                f"port {listen.port} is in use{_owner(listen.port)}: "
+                f"make run {beside}{variable}={other}"
             ) from error
 
 

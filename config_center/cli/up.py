@@ -44,6 +44,7 @@ _DEVICES = 20
 _START_WITHIN = 30.0
 _ACTOR = Actor("up", "admin")
 _KINDS = ("llm", "prompt", "greeting", "gateway")
+_CENTER, _GATEWAY = "127.0.0.1:8848", "127.0.0.1:8000"
 _ANY = "127.0.0.1:0"
 _OPERATORS = "127.0.0.1:8001"
 
@@ -51,10 +52,10 @@ _OPERATORS = "127.0.0.1:8001"
 def up(
     center: Annotated[
         str, typer.Option(help="HOST:PORT of the center; 0 takes any port.")
-    ] = "127.0.0.1:8848",
+    ] = _CENTER,
     gateway: Annotated[
         str, typer.Option(help="HOST:PORT for devices; 0 takes any port.")
-    ] = "127.0.0.1:8000",
+    ] = _GATEWAY,
     data: Annotated[Path, typer.Option(help="Everything that is kept.")] = Path("data"),
     devices: Annotated[int, typer.Option(min=0, max=500, help="Simulated devices.")] = _DEVICES,
 ) -> None:
@@ -65,8 +66,8 @@ def up(
     except ValueError as error:
         fail(f"--gateway: {error}")
     try:
-        require_free(settings.listen, "CENTER")
-        require_free(listen, "GATEWAY")
+        require_free(settings.listen, "CENTER", _given("GATEWAY", gateway, _GATEWAY))
+        require_free(listen, "GATEWAY", _given("CENTER", center, _CENTER))
     except SettingInvalid as error:
         print(error, file=sys.stderr)  # the line as it was promised, ready to be pasted from
         raise typer.Exit(1) from error
@@ -203,6 +204,11 @@ def _say_event(message: Record | Beat) -> None:
     if not isinstance(message, Beat):
         keys = ", ".join(f"{op.key} ({op.op})" for op in message.header.ops)
         typer.echo(f"{message.position}  {message.header.author}  {keys}")
+
+
+def _given(variable: str, value: str, default: str) -> str:
+    """What the line that is typed next has to say again."""
+    return "" if value == default else f"{variable}={value} "
 
 
 def _still_free(address: str) -> str:

@@ -76,7 +76,10 @@ async def test_a_change_says_why_and_every_key_it_touched():
     back = await world.publish(replaced(world.put("a", 1), rollback_of=1))
     canary = await world.publish(*world.canary("ro", {"b": 2}))
     gone = await world.publish(world.remove("a"))
-    for outcome in (put, back, canary, gone):
+    over = await world.publish(world.put("b", 3))  # the rollout was superseded
+    await world.publish(*world.canary("ro-2", {"b": 4}))
+    promoted = await world.publish(*world.promoted("b"))
+    for outcome in (put, back, canary, gone, over, promoted):
         said.append((outcome.touched, [(one.key, one.reason) for one in outcome.changes]))
 
     assert said == [
@@ -84,6 +87,8 @@ async def test_a_change_says_why_and_every_key_it_touched():
         ({"a"}, [("a", "rollback")]),
         ({"b"}, []),
         ({"a"}, [("a", "delete")]),
+        ({"b"}, [("b", "publish")]),
+        ({"b"}, [("b", "rollout")]),
     ]
 
 

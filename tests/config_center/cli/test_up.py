@@ -215,8 +215,9 @@ async def test_a_port_that_is_taken_stops_it_before_anything_starts(
 
     other = port + 10 if port <= 65_525 else 0
     owner = re.escape(f"port {port} is in use by pid {os.getpid()} (")
+    beside = {"center": "GATEWAY=0 ", "gateway": "CENTER=0 "}[which]  # what was given besides
     assert re.fullmatch(
-        rf"{owner}.+\): make run {which.upper()}=127\.0\.0\.1:{other}\n", fleet.said
+        rf"{owner}.+\): make run {beside}{which.upper()}=127\.0\.0\.1:{other}\n", fleet.said
     )
     assert not (tmp_path / "data").exists()
 
