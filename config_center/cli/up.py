@@ -44,7 +44,7 @@ _DEVICES = 20
 _START_WITHIN = 30.0
 _ACTOR = Actor("up", "admin")
 _KINDS = ("llm", "prompt", "greeting", "gateway")
-_CENTER, _GATEWAY = "127.0.0.1:8848", "127.0.0.1:8000"
+_CENTER_AT, _GATEWAY_AT = "127.0.0.1:8848", "127.0.0.1:8000"
 _ANY = "127.0.0.1:0"
 _OPERATORS = "127.0.0.1:8001"
 
@@ -52,10 +52,10 @@ _OPERATORS = "127.0.0.1:8001"
 def up(
     center: Annotated[
         str, typer.Option(help="HOST:PORT of the center; 0 takes any port.")
-    ] = _CENTER,
+    ] = _CENTER_AT,
     gateway: Annotated[
         str, typer.Option(help="HOST:PORT for devices; 0 takes any port.")
-    ] = _GATEWAY,
+    ] = _GATEWAY_AT,
     data: Annotated[Path, typer.Option(help="Everything that is kept.")] = Path("data"),
     devices: Annotated[int, typer.Option(min=0, max=500, help="Simulated devices.")] = _DEVICES,
 ) -> None:
@@ -66,8 +66,8 @@ def up(
     except ValueError as error:
         fail(f"--gateway: {error}")
     try:
-        require_free(settings.listen, "CENTER", _given("GATEWAY", gateway, _GATEWAY))
-        require_free(listen, "GATEWAY", _given("CENTER", center, _CENTER))
+        require_free(settings.listen, "CENTER", _given("GATEWAY", gateway, _GATEWAY_AT))
+        require_free(listen, "GATEWAY", _given("CENTER", center, _CENTER_AT))
     except SettingInvalid as error:
         print(error, file=sys.stderr)  # the line as it was promised, ready to be pasted from
         raise typer.Exit(1) from error
