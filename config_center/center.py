@@ -31,6 +31,7 @@ from config_center.metrics import Metrics
 from config_center.owner import OwnerLock
 from config_center.peers import Peers
 from config_center.problems import Problem
+from config_center.retention import DAY_MS, Keep
 from config_center.service import Service
 from config_center.store import open_store
 from config_center.store.base import Retention
@@ -88,7 +89,13 @@ class Center:
         self._stack.push_async_callback(journal.close)
         center = f"center-{keys.signing.kid[:8]}-{secrets.token_hex(3)}"
         self.registry = Registry(
-            store, journal, keys.signing, Verifier(keys.trust), center, self._rhythm
+            store,
+            journal,
+            keys.signing,
+            Verifier(keys.trust),
+            center,
+            self._rhythm,
+            _keep(self.settings),
         )
         others = Peers(self.settings.peers, keys.signing, self.registry.verifier)
         self.registry.ask_peers, self.registry.peers_know = others.ask, others.know
@@ -193,6 +200,18 @@ def _claim(data: Path) -> OwnerLock:
             f"the data directory {data} cannot be used ({error.strerror}); make it writable, or "
             "give another one with --data"
         ) from error
+
+
+def _keep(settings: Settings) -> Keep:
+    keep = settings.retention
+    return Keep(
+        row_ms=keep.journal_days * DAY_MS,
+        rows=keep.journal_rows,
+        version_ms=keep.version_days * DAY_MS,
+        versions=keep.versions,
+        id_ms=keep.id_seconds * 1000,
+        grace=keep.log_seconds,
+    )
 
 
 def _retention(settings: Settings) -> Retention:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from config_center import reading
 from config_center.problems import not_found
 from config_center.publishing import Operation, check_key
+from config_center.rollouts.book import timestamp
 from config_center.schemas import binding_of
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class Histories:
             version = await self._ledger.journal.stable_before(self._ledger.ns, key, below)
             expects = (entry.version,)
         content = await self._kept(key, version)
+        if content is None and version is not None:
+            await self._refuse_pruned(key, version)
         return Operation("rollback", key, content=content, expects=expects, condition=condition)
 
     async def _kept(self, key: str, number: int | None) -> Content | None:
@@ -67,6 +70,17 @@ class Histories:
             return None
         found = await self._ledger.journal.version(self._ledger.ns, key, number)
         return None if found is None else found.content
+
+    async def _refuse_pruned(self, key: str, number: int) -> None:
+        """Raise Problem 404 that says so for a version that was kept once."""
+        at = await self._ledger.journal.pruned_until(self._ledger.ns, key, number)
+        if at is not None:
+            raise not_found(
+                f"version {number} of {key} was pruned, on {timestamp(at)} at the latest: it was "
+                "older than retention.version_days and not among the newest retention.versions",
+                key=key,
+                version=number,
+            )
 
     def _binding(self, key: str) -> Binding | None:
         return binding_of(self._ledger.state, key)
@@ -91,5 +105,6 @@ class Histories:
         check_key(key)
         found = await self._ledger.journal.version(self._ledger.ns, key, number)
         if found is None or found.content.body is None:
+            await self._refuse_pruned(key, number)
             raise not_found(f"{key} has no version {number}", key=key, version=number)
         return found

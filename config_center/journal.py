@@ -12,8 +12,12 @@ fsync, and every public method is one transaction. A row's status is its life:
     orphan     happened, was lost by the store, and waits for people to decide
     dropped    they decided against it
 
-``committed`` and ``seen`` rows are history; nothing else is ever shown. Bodies lie once by their
-hash. ``versions`` is an index over the operations, so that a key's history is not a scan.
+    past       older than the base; kept because it brought a version that is kept
+
+``committed`` and ``seen`` rows are history, and follow the base (journal_base.py); of ``past`` ones
+their versions are shown, and nothing else ever is. Bodies lie once by their hash. ``versions`` is
+an index over the operations, so that a key's history is not a scan. ``ring`` holds the wrapped data
+keys, so that what is put back into an empty store can be opened.
 
 Also here: the highest epoch ever *tried* for a namespace (fsynced before it is used, or two records
 could be signed for one position), and this journal's residue class, drawn once.
@@ -32,9 +36,11 @@ from typing import TYPE_CHECKING, TypeVar
 from client_sdk.contents import Content
 from client_sdk.errors import ConfigError, SettingInvalid, StateInUse
 from client_sdk.records import START, Header, Position, Record
+from config_center.journal_base import base_image, base_of, pruned_until
 from config_center.journal_tables import (
     HISTORY,
     SCHEMA,
+    TOLD,
     Version,
     body_of,
     insert,
@@ -47,6 +53,8 @@ from config_center.journal_tables import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
+
+    from client_sdk.image import Image, Ring
 
 T = TypeVar("T")
 
@@ -92,18 +100,18 @@ class Journal:
 
     # -- writing ------------------------------------------------------------------------------
 
-    async def intend(self, ns: str, records: Sequence[Record]) -> None:
-        """Write down what is about to be sent."""
-        await self._do(lambda db: insert(db, ns, records, "intent"))
+    async def intend(self, ns: str, records: Sequence[Record], ring: Ring | None = None) -> None:
+        """Write down what is about to be sent, and the data keys that it needs."""
+        await self.transact(lambda db: insert(db, ns, records, "intent", ring or {}))
 
-    async def seen(self, ns: str, records: Sequence[Record]) -> None:
+    async def seen(self, ns: str, records: Sequence[Record], ring: Ring | None = None) -> None:
         """Write down verified records of the store; an intent among them is history now."""
-        await self._do(lambda db: insert(db, ns, records, "seen"))
+        await self.transact(lambda db: insert(db, ns, records, "seen", ring or {}))
 
     async def mark(self, chains: Iterable[bytes], status: str) -> None:
         """Set the status of rows by their chain values."""
         rows = [(status, c) for c in chains]
-        await self._do(lambda db: db.executemany("UPDATE rows SET st = ? WHERE c = ?", rows))
+        await self.transact(lambda db: db.executemany("UPDATE rows SET st = ? WHERE c = ?", rows))
 
     async def replayed(self, chains: Iterable[bytes]) -> None:
         """These rows live on under a newer epoch."""
@@ -112,7 +120,9 @@ class Journal:
     async def hole(self, ns: str, after: bytes, before: bytes) -> None:
         """History between two chain values was never seen."""
         row = (ns, after, before)
-        await self._do(lambda db: db.execute("INSERT OR IGNORE INTO holes VALUES (?, ?, ?)", row))
+        await self.transact(
+            lambda db: db.execute("INSERT OR IGNORE INTO holes VALUES (?, ?, ?)", row)
+        )
 
     async def mint_epoch(self, ns: str, above: int, choose: Callable[[int, int], int]) -> int:
         """
@@ -127,12 +137,7 @@ class Journal:
             db.execute("INSERT OR REPLACE INTO epochs VALUES (?, ?)", (ns, epoch))
             return epoch
 
-        return await self._do(mint)
-
-    async def prune(self, ns: str, before_ms: int) -> int:
-        """Drop rows older than ``before_ms`` that are not history; how many went."""
-        query = "DELETE FROM rows WHERE ns = ? AND st IN ('refused', 'replayed') AND at < ?"
-        return await self._do(lambda db: db.execute(query, (ns, before_ms)).rowcount)
+        return await self.transact(mint)
 
     # -- reading ------------------------------------------------------------------------------
 
@@ -143,17 +148,17 @@ class Journal:
         def read(db: sqlite3.Connection) -> set[bytes]:
             return {c for c in chains if db.execute(query, (c, ns)).fetchone()}
 
-        return await self._do(read)
+        return await self.transact(read)
 
     async def holds(self, ns: str, c: bytes) -> bool:
         """True when this record was signed or seen here, whatever became of it."""
         query = "SELECT 1 FROM rows WHERE c = ? AND ns = ?"
-        return await self._do(lambda db: db.execute(query, (c, ns)).fetchone() is not None)
+        return await self.transact(lambda db: db.execute(query, (c, ns)).fetchone() is not None)
 
     async def position_of(self, ns: str, c: bytes) -> Position:
         """Where the record of this chain value stands; the beginning for one that is unknown."""
         query = "SELECT e, v FROM rows WHERE c = ? AND ns = ?"
-        row = await self._do(lambda db: db.execute(query, (c, ns)).fetchone())
+        row = await self.transact(lambda db: db.execute(query, (c, ns)).fetchone())
         return START if row is None else Position(*row)
 
     async def since(self, ns: str, ms: int) -> list[Record]:
@@ -164,7 +169,7 @@ class Journal:
             rows = db.execute(query, (ns, ms)).fetchall()
             return [with_bodies(db, raw, sig) for raw, sig in rows]
 
-        return await self._do(read)
+        return await self.transact(read)
 
     async def orphans(self, ns: str) -> list[Record]:
         """What waits for people to decide, oldest first, with bodies."""
@@ -174,7 +179,7 @@ class Journal:
             rows = db.execute(query, (ns,)).fetchall()
             return [with_bodies(db, raw, sig) for raw, sig in rows]
 
-        return await self._do(read)
+        return await self.transact(read)
 
     async def newest(self, ns: str) -> Record | None:
         """The newest record of history, without bodies."""
@@ -182,27 +187,31 @@ class Journal:
             f"SELECT header, sig FROM rows WHERE ns = ? AND {HISTORY} "
             "ORDER BY e DESC, v DESC LIMIT 1"
         )
-        rows = await self._do(lambda db: db.execute(query, (ns,)).fetchall())
+        rows = await self.transact(lambda db: db.execute(query, (ns,)).fetchall())
         return record_of(rows[0][0], rows[0][1], {}) if rows else None
 
     async def find(self, ns: str, change: str) -> Found | None:
         """The change of this id."""
         query = (
-            f"SELECT header, c FROM rows WHERE ns = ? AND id = ? AND {HISTORY} "
+            f"SELECT header, c FROM rows WHERE ns = ? AND id = ? AND {TOLD} "
             "ORDER BY e DESC, v DESC LIMIT 1"
         )
-        row = await self._do(lambda db: db.execute(query, (ns, change)).fetchone())
+        row = await self.transact(lambda db: db.execute(query, (ns, change)).fetchone())
         return None if row is None else Found(Header.decode(row[0]), row[1])
 
     async def status(self, ns: str, change: str) -> str | None:
         """The newest status of this id, whatever became of it."""
         query = "SELECT st FROM rows WHERE ns = ? AND id = ? ORDER BY e DESC, v DESC LIMIT 1"
-        row = await self._do(lambda db: db.execute(query, (ns, change)).fetchone())
+        row = await self.transact(lambda db: db.execute(query, (ns, change)).fetchone())
         return None if row is None else str(row[0])
 
     async def above(self, ns: str, position: Position, limit: int = -1) -> list[Record]:
         """History above a position, oldest first, with bodies; a negative limit is none."""
-        return await self._do(lambda db: records_after(db, ns, position, limit))
+        return await self.transact(lambda db: records_after(db, ns, position, limit))
+
+    async def beyond(self, ns: str, position: Position) -> list[Record]:
+        """The same with what is kept from before the base, which a restore may leave behind."""
+        return await self.transact(lambda db: records_after(db, ns, position, -1, TOLD))
 
     async def after(self, ns: str, position: Position, limit: int) -> list[Record] | None:
         """The same, bounded; ``None`` when history does not hold the position itself."""
@@ -213,11 +222,11 @@ class Journal:
                 return None
             return records_after(db, ns, position, limit)
 
-        return await self._do(read)
+        return await self.transact(read)
 
     async def versions(self, ns: str, key: str) -> list[Version]:
         """All versions of a key, oldest first, each with the change that brought it."""
-        return await self._do(lambda db: versions_of(db, ns, key, None))
+        return await self.transact(lambda db: versions_of(db, ns, key, None))
 
     async def version(self, ns: str, key: str, version: int) -> Version | None:
         """One version of a key, with its body."""
@@ -240,41 +249,71 @@ class Journal:
                 found[0].header,
             )
 
-        return await self._do(read)
+        return await self.transact(read)
 
     async def stable_before(self, ns: str, key: str, version: int | None) -> int | None:
         """The newest version below ``version`` (``None``: at all) that stable units ever got."""
         query = (
             "SELECT max(version) FROM versions JOIN rows USING (c) WHERE versions.ns = ? "
-            f"AND versions.key = ? AND stable AND version < ? AND {HISTORY}"
+            f"AND versions.key = ? AND stable AND version < ? AND {TOLD}"
         )
         below = 2**53 if version is None else version
-        row = await self._do(lambda db: db.execute(query, (ns, key, below)).fetchone())
+        row = await self.transact(lambda db: db.execute(query, (ns, key, below)).fetchone())
         return None if row[0] is None else int(row[0])
 
     async def headers(self, ns: str) -> list[Header]:
         """Every change of a namespace, oldest first."""
-        query = f"SELECT header FROM rows WHERE ns = ? AND {HISTORY} ORDER BY e, v"
-        rows = await self._do(lambda db: db.execute(query, (ns,)).fetchall())
+        return await self._headers(ns, HISTORY)
+
+    async def past_headers(self, ns: str) -> list[Header]:
+        """The changes from before the base that brought versions which are kept, oldest first."""
+        return await self._headers(ns, "st = 'past'")
+
+    async def _headers(self, ns: str, which: str) -> list[Header]:
+        query = f"SELECT header FROM rows WHERE ns = ? AND {which} ORDER BY e, v"
+        rows = await self.transact(lambda db: db.execute(query, (ns,)).fetchall())
         return await asyncio.to_thread(lambda: [Header.decode(row[0]) for row in rows])
 
+    async def base(self, ns: str) -> Record | None:
+        """Where what is kept begins: the row of the base; ``None``: at the beginning."""
+        return await self.transact(lambda db: base_of(db, ns))
+
+    async def base_image(self, ns: str, *, bodies: bool = True) -> Image | None:
+        """The state at the base, to be proven; ``None``: there is no base."""
+        return await self.transact(lambda db: base_image(db, ns, bodies=bodies))
+
+    async def ring(self, ns: str) -> Ring:
+        """The wrapped data keys."""
+        query = "SELECT dek, wrapped FROM ring WHERE ns = ?"
+        return dict(await self.transact(lambda db: db.execute(query, (ns,)).fetchall()))
+
+    async def pruned_until(self, ns: str, key: str, version: int) -> int | None:
+        """When (milliseconds) versions as old as this one last went; ``None``: none of them did."""
+        return await self.transact(lambda db: pruned_until(db, ns, key, version))
+
     async def body(self, ns: str, sha256: str) -> bytes | None:
-        """A body by its hash, if a version of this namespace has it (another's is not shown)."""
-        query = "SELECT 1 FROM versions WHERE ns = ? AND sha256 = ? LIMIT 1"
+        """A body by its hash, if this namespace's history has it (another's is not shown)."""
+        query = (
+            "SELECT 1 FROM versions WHERE ns = :ns AND sha256 = :sha UNION ALL "
+            "SELECT 1 FROM base_entries WHERE ns = :ns AND stable = :sha UNION ALL "
+            "SELECT 1 FROM base_entries WHERE ns = :ns AND canary = :sha LIMIT 1"
+        )
 
         def read(db: sqlite3.Connection) -> bytes | None:
-            named = db.execute(query, (ns, sha256)).fetchone()
+            named = db.execute(query, {"ns": ns, "sha": sha256}).fetchone()
             return body_of(db, sha256) if named else None
 
-        return await self._do(read)
+        return await self.transact(read)
 
     async def namespaces(self) -> list[str]:
         """Every namespace that has history here."""
         query = f"SELECT DISTINCT ns FROM rows WHERE {HISTORY}"
-        rows = await self._do(lambda db: db.execute(query).fetchall())
+        rows = await self.transact(lambda db: db.execute(query).fetchall())
         return [row[0] for row in rows]
 
-    async def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``work`` in the journal's thread as one transaction. Raises JournalDown."""
+
         def transaction() -> T:
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -313,6 +352,7 @@ def _open(path: Path, thread: ThreadPoolExecutor) -> Journal:
 def _prepare(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     path.chmod(0o600)
+    db.execute("PRAGMA auto_vacuum=INCREMENTAL")  # counts for a new file; an old one only reuses
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=FULL")
     db.executescript(SCHEMA)

@@ -51,6 +51,22 @@ class Metrics:
             "config_center_watchers", "event streams", ["namespace"], registry=self._registry
         )
 
+        self._journal_bytes = Gauge(
+            "config_center_journal_bytes", "size of the journal's file", registry=self._registry
+        )
+        self._journal_rows = Gauge(
+            "config_center_journal_rows",
+            "changes in the journal",
+            ["namespace"],
+            registry=self._registry,
+        )
+        self._journal_oldest = Gauge(
+            "config_center_journal_oldest_timestamp_seconds",
+            "when the oldest change in the journal was written down",
+            ["namespace"],
+            registry=self._registry,
+        )
+
     def counter_of(self, route: Route) -> Callable[[int, float], None]:
         """What counts a route's answers; made once, cheap to call."""
         label = f"{route.method} {route.path}"
@@ -71,4 +87,9 @@ class Metrics:
             self._keys.labels(ns).set(sum(e.exists for e in ledger.state.entries.values()))
             self._revision.labels(ns).set(ledger.state.position.v)
             self._watchers.labels(ns).set(len(ledger.watchers))
+        size = service.registry.pruner.size  # as of the last round
+        self._journal_bytes.set(size.file_bytes)
+        for ns, figures in size.namespaces.items():
+            self._journal_rows.labels(ns).set(figures.rows)
+            self._journal_oldest.labels(ns).set(figures.oldest_ms / 1000)
         return generate_latest(self._registry)

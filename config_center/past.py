@@ -2,7 +2,8 @@
 What verified history says beside the state: who published what, and what became of rollouts.
 
 A state holds what is served now; it forgets authors and ended rollouts. This is a fold over the
-headers of one namespace, in order, each once.
+headers of one namespace, in order, each once. Where the journal was pruned it begins at the base:
+who brought a version that is kept is known, rollouts that ended before are not.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ from config_center.reading import About
 from config_center.rollouts.book import Book
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from client_sdk.records import Header, Position
+    from client_sdk.state import Entry
 
 
 @dataclass(slots=True)
@@ -31,13 +35,26 @@ class Past:
         if header.position <= self.position:
             return
         self.position = header.position
+        self.credit(header)
+        self.book.observe(header)
+
+    def credit(self, header: Header) -> None:
+        """Take what a change says of versions, and no more: one that lies before the base."""
         for op in header.ops:
             known = self._credits.get(op.key, {})
             self._credits[op.key] = {
                 content.version: known.get(content.version) or About.of(header)
                 for content in op.contents
             }
-        self.book.observe(header)
+
+    def begin(self, entries: Sequence[Entry], position: Position) -> None:
+        """Go on from the base: its entries, as they were at ``position``."""
+        for entry in entries:
+            known = self._credits.get(entry.key, {})
+            versions = {content.version for content in entry.contents}
+            self._credits[entry.key] = {n: about for n, about in known.items() if n in versions}
+        self.book.begin(entries)
+        self.position = max(self.position, position)
 
     def about(self, key: str, version: int | None) -> About | None:
         """Who brought this version, if it is served now and history reaches back to it."""

@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Any
 from client_sdk.contents import Op
 from client_sdk.errors import NotVerified
 from client_sdk.image import Image, Proven
-from config_center.ledger.words import Draft, Mode, Planned
+from config_center.ledger.recovery import adopt, require_newer_than_base, restore
+from config_center.ledger.words import Draft, Mode, Planned, TooOld
 from config_center.problems import Problem, invalid, not_found
 from config_center.rollouts.book import timestamp
 from config_center.rollouts.plan import supersede
+from config_center.store.base import OutcomeUnknown, StoreDown, StoreRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Coroutine, Iterator, Mapping
 
     from client_sdk.records import Record
     from client_sdk.state import NamespaceState
@@ -77,9 +79,9 @@ class Recovery:
         ledger = self._registry.get(ns)
         system = self._registry.system
         if ledger is not system and system.mode is Mode.EMPTY:
-            await system.put_back(_journaled(system), actor.name, comment)
+            await _put_back(system, _journaled(system), actor.name, comment)
         whole = _journaled(ledger) if frame is None else await _given(ledger, frame)
-        await ledger.put_back(whole, actor.name, comment)
+        await _put_back(ledger, whole, actor.name, comment)
         await self._registry.lay_trust(ns)
         return {
             "namespace": ns,
@@ -90,9 +92,12 @@ class Recovery:
         }
 
     async def accept_loss(self, ns: str, actor: Actor) -> dict[str, Any]:
-        """Go on without what somebody saw and nobody has. Raises Problem 409."""
+        """
+        Go on without what somebody saw and nobody has. Raises Problem 409 when nothing is missing,
+        503 when the store cannot be reached.
+        """
         ledger = self._registry.get(ns)
-        lost = await ledger.accept_loss()
+        lost = await _go_on_without(ledger)
         log.error("%s accepted that %s lost %s", actor.name, ns, "; ".join(lost))
         return {"namespace": ns, "position": str(ledger.state.position), "lost": lost}
 
@@ -103,6 +108,46 @@ class Recovery:
         if there:
             await ledger.journal.mark([row.c for row in there], "replayed")
         return [row for row in rows if row not in there]
+
+
+async def _put_back(ledger: Ledger, whole: Proven, author: str, comment: str) -> None:
+    """Raises Problem 409 when there is nothing to restore, 503 when the store is away."""
+    async with ledger.lock:
+        await ledger.refresh()
+        if ledger.mode is not Mode.EMPTY:
+            raise Problem("not-empty", f"the store holds {ledger.ns}; nothing has to be restored")
+        await _recover(ledger, restore(ledger, whole, author, comment))
+
+
+async def _go_on_without(ledger: Ledger) -> list[str]:
+    """Adopt what the store holds; who had what of the rest, as sentences."""
+    async with ledger.lock:
+        await ledger.refresh()
+        if ledger.mode is not Mode.INCOMPLETE:
+            raise Problem("nothing-lost", f"nothing is known to be missing from {ledger.ns}")
+        lost = [
+            f"{record.position} ({record.header.id} by {record.header.author}), seen by {who}"
+            for who, record in ledger.heard.items()
+        ]
+        await _recover(ledger, _adopt_uncovered(ledger))
+    return lost
+
+
+async def _adopt_uncovered(ledger: Ledger) -> None:
+    stored = await ledger.store.head(ledger.ns)
+    if stored is not None:
+        await require_newer_than_base(ledger, stored.record)
+    await adopt(ledger, covered=False)
+
+
+async def _recover(ledger: Ledger, work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except (StoreDown, StoreRefused, OutcomeUnknown) as error:
+        raise Problem("store-unavailable", f"{error}; try again") from error
+    except TooOld as error:
+        raise Problem("history-incomplete", str(error), namespace=ledger.ns) from error
+    ledger.set_mode(Mode.READY)
 
 
 def _journaled(ledger: Ledger) -> Proven:

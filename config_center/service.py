@@ -257,9 +257,9 @@ class Service:
             raise not_found(f"{key} is bound to no kind and no schema", key=key)
         return binding.to_json(key)
 
-    def kinds(self) -> dict[str, Any]:
+    def kinds(self) -> list[dict[str, Any]]:
         """Module kinds with their JSON Schema."""
-        return {"items": kinds_json(), "next": None}
+        return kinds_json()
 
     def rollouts(self, ns: str, limit: int, after: str | None) -> dict[str, Any]:
         """Rollouts, running ones first."""
@@ -294,11 +294,11 @@ class Service:
         move = Move(verb, body.get("percent"), bool(body.get("force")))
         return await self._changes.move(self._space(ns), which, move, wish)
 
-    def namespaces(self, actor: Actor) -> dict[str, Any]:
+    def namespaces(self, actor: Actor) -> list[dict[str, Any]]:
         """The namespaces this actor can see."""
         ledgers = sorted(self.registry.ledgers.items())
         seen = [led for ns, led in ledgers if actor.sees(ns) and led.mode is not Mode.ENDED]
-        return {"items": [namespace_json(ledger) for ledger in seen], "next": None}
+        return [namespace_json(ledger) for ledger in seen]
 
     def namespace(self, ns: str) -> dict[str, Any]:
         """Mode, position and size of one."""
@@ -352,7 +352,7 @@ class Service:
         """A new token; ``token`` is shown this once."""
         return await self._tokens.create_token(asked, actor)
 
-    def tokens(self) -> dict[str, Any]:
+    def tokens(self) -> list[dict[str, Any]]:
         """Tokens by name and role."""
         return self._tokens.tokens()
 

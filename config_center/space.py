@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from client_sdk.greyscale import decider
+from client_sdk.records import START
 from client_sdk.sealing import FINGERPRINT, RingEntry, Sealer
 from client_sdk.suggestions import did_you_mean
 from config_center.fleet import Fleet
@@ -65,7 +66,17 @@ class Space:
 
     async def open(self) -> None:
         """Read the past from the journal, and observe what comes."""
-        headers = await self.ledger.journal.headers(self.ledger.ns)
+        journal, ns = self.ledger.journal, self.ledger.ns
+        headers = await journal.headers(ns)
+        base = await journal.base_image(ns, bodies=False)
+        for header in await journal.past_headers(ns):
+            self.past.credit(header)
+        begin = START if base is None else base.head.position
+        for header in headers:
+            if header.position <= begin:
+                self.past.fold(header)
+        if base is not None:
+            self.past.begin(base.entries, begin)
         for header in headers:
             self.past.fold(header)
         for record in self.ledger.recent.values():  # committed while the journal was read

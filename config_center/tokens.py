@@ -47,15 +47,14 @@ class Tokens:
         await self._write(token_key(token), about, actor.name)
         return {"token": token, **_shown(token_key(token), about)}
 
-    def tokens(self) -> dict[str, Any]:
+    def tokens(self) -> list[dict[str, Any]]:
         """Every token, without the token."""
         entries = self.registry.system.state.entries
-        items = [
+        return [
             _shown(key, decode_body(entry.content)[0])
             for key, entry in sorted(entries.items())
             if key.startswith(TOKEN_PREFIX) and entry.content is not None
         ]
-        return {"items": items, "next": None}
 
     async def revoke_token(self, token_id: str, actor: Actor) -> dict[str, Any]:
         """End a token."""
@@ -78,7 +77,7 @@ class Tokens:
         Let ``token`` open as the first admin's when there is none at all; else False. It is written
         down before: were it made here, a lost reply would leave an admin whom nobody knows.
         """
-        if any(item["role"] == "admin" for item in self.tokens()["items"]):
+        if any(item["role"] == "admin" for item in self.tokens()):
             return False
         about = {"name": "admin", "role": "admin"}
         await self.create_token(about, Actor("center", "admin"), token)

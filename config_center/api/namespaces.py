@@ -19,7 +19,7 @@ class NamespaceBody(Body):
 
 async def list_namespaces(call: Call) -> web.Response:
     """The namespaces this token can see."""
-    return call.page(call.service.namespaces(call.actor)["items"], "namespace")
+    return call.page(call.service.namespaces(call.actor), "namespace")
 
 
 async def put_namespace(call: Call) -> web.Response:

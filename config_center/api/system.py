@@ -22,7 +22,7 @@ class TokenBody(Body):
 
 async def list_kinds(call: Call) -> web.Response:
     """Module kinds with their JSON Schema."""
-    return call.page(call.service.kinds()["items"], "kind")
+    return call.page(call.service.kinds(), "kind")
 
 
 async def whoami(call: Call) -> web.Response:
@@ -45,7 +45,7 @@ async def get_trust(call: Call) -> web.Response:
 
 async def list_tokens(call: Call) -> web.Response:
     """Tokens by name and role; never the tokens themselves."""
-    return call.page(call.service.tokens()["items"], "id")
+    return call.page(call.service.tokens(), "id")
 
 
 async def create_token(call: Call) -> web.Response:

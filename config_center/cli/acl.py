@@ -22,6 +22,7 @@ _CENTER = (
     *("get", "mget", "set", "mset", "del", "unlink", "exists", "rename", "publish"),
     *("hget", "hmget", "hgetall", "hset", "hsetnx", "hdel", "hexists"),
     *("xadd", "xrange", "xread", "xtrim", "xinfo|stream", "zadd", "zrem", "zrangebyscore"),
+    *("scan", "object|idletime"),
 )
 _PASSWORD = ">PASSWORD"
 

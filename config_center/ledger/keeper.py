@@ -33,14 +33,15 @@ _LOOK_AGAIN = (Mode.UNREACHABLE, Mode.EMPTY, Mode.STARTING, Mode.INCOMPLETE)
 @dataclass(frozen=True, slots=True)
 class Rhythm:
     """
-    Seconds: between beats, for how long a beat counts, between two looks of the guard, and how long
-    beats may fail before the namespace takes no more changes.
+    Seconds: between beats, for how long a beat counts, between two looks of the guard, how long
+    beats may fail before the namespace takes no more changes, between two rounds of pruning.
     """
 
     beat_every: float = 1.0
     ttl: float = 10.0
     guard_every: float = 20.0
     patience: float = 3.0
+    prune_every: float = 60.0
 
 
 class Keeper:

@@ -24,7 +24,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from client_sdk.errors import NotVerified
 from client_sdk.records import GENESIS, START, Position
@@ -32,17 +32,23 @@ from client_sdk.state import NamespaceState
 from client_sdk.steps import Mark
 from config_center.journal import JournalDown
 from config_center.ledger.proof import check_rows, compare, follow, mark_of, prove
-from config_center.ledger.recovery import adopt, bring_back, rejoin, remember, restore
+from config_center.ledger.recovery import (
+    adopt,
+    bring_back,
+    rejoin,
+    remember,
+    require_newer_than_base,
+)
 from config_center.ledger.watchers import Watchers
-from config_center.ledger.words import Committed, Incomplete, Mode
+from config_center.ledger.words import Committed, Incomplete, Mode, TooOld
 from config_center.ledger.writer import Writer
 from config_center.problems import Problem
 from config_center.store.base import OutcomeUnknown, StoreDown, StoreRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
-    from client_sdk.image import Image, Proven, Ring
+    from client_sdk.image import Image, Ring
     from client_sdk.records import Beat, Record
     from client_sdk.signing import SigningKey, TrustList, Verifier
     from config_center.journal import Journal
@@ -62,8 +68,7 @@ _MODE_DETAIL = {
     "lost or replaced; bring its data back, nothing is published until then",
     Mode.TAMPERED: "the store of {ns} holds what was never signed ({reason}); find out who writes "
     "to it, then put it right",
-    Mode.INCOMPLETE: "history of {ns} is missing: {reason}; start the center that has it, or say "
-    "that the loss is accepted (POST .../restore)",
+    Mode.INCOMPLETE: "history of {ns} is missing: {reason}",
     Mode.ENDED: "the namespace {ns} was deleted",
 }
 
@@ -198,6 +203,8 @@ class Ledger:
                 return
             await self._recover_from(stored)
             self.set_mode(Mode.ENDED if self._has_ended() else Mode.READY)
+        except TooOld as error:
+            await self._serve_what_is_known(Mode.INCOMPLETE, str(error))
         except Incomplete as error:
             self.set_mode(Mode.INCOMPLETE, str(error))
         except NotVerified as error:
@@ -205,8 +212,14 @@ class Ledger:
         except JournalDown as error:
             self.set_mode(Mode.UNREACHABLE, str(error))
         except (StoreDown, StoreRefused, OutcomeUnknown) as error:
+            await self._serve_what_is_known(Mode.UNREACHABLE, str(error))
+
+    async def _serve_what_is_known(self, mode: Mode, reason: str) -> None:
+        try:
             await remember(self)
-            self.set_mode(Mode.UNREACHABLE, str(error))
+        except JournalDown as error:
+            mode, reason = Mode.UNREACHABLE, str(error)
+        self.set_mode(mode, reason)
 
     async def _recover_from(self, stored: StoredHead) -> None:
         again = await self.learn()
@@ -214,40 +227,6 @@ class Ledger:
             await adopt(self, again)
         elif again:
             await bring_back(self, again)
-
-    async def put_back(self, whole: Proven, author: str, comment: str) -> None:
-        """
-        Restore the namespace into a store that lost it. Raises Problem 409 when there is nothing to
-        restore, 503 when the store cannot be reached.
-        """
-        async with self.lock:
-            await self.refresh()
-            if self.mode is not Mode.EMPTY:
-                raise Problem("not-empty", f"the store holds {self.ns}; nothing has to be restored")
-            await self._recover(restore(self, whole, author, comment))
-
-    async def accept_loss(self) -> list[str]:
-        """
-        Go on without what was heard of and nobody has; who had what, as sentences. Raises Problem
-        409 when nothing is missing, 503 when the store cannot be reached.
-        """
-        async with self.lock:
-            await self.refresh()
-            if self.mode is not Mode.INCOMPLETE:
-                raise Problem("nothing-lost", f"nothing is known to be missing from {self.ns}")
-            lost = [
-                f"{record.position} ({record.header.id} by {record.header.author}), seen by {who}"
-                for who, record in self.heard.items()
-            ]
-            await self._recover(adopt(self, covered=False))
-        return lost
-
-    async def _recover(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except (StoreDown, StoreRefused, OutcomeUnknown) as error:
-            raise Problem("store-unavailable", f"{error}; try again") from error
-        self.set_mode(Mode.READY)
 
     def hear_of(self, who: str, record: Record) -> None:
         """
@@ -279,6 +258,7 @@ class Ledger:
             return ()
         image = await self._read_image()
         mine = await self._journaled_mark()
+        await require_newer_than_base(self, image.head)
         rows: Sequence[Record] | None = None
         if image.head.c != mine.c:
             rows = await self.store.read_log(self.ns, min(mine.position, image.head.position))
@@ -289,8 +269,8 @@ class Ledger:
         if proven.hole:
             news, judged = await rejoin(self, proven.head, mine)
             again = judged.again
-        if news:
-            await self.journal.seen(self.ns, news)
+        if news or image.ring:
+            await self.journal.seen(self.ns, news, image.ring)
         self.ring = image.ring
         self.believe(proven.state, proven.head, news)
         return again
@@ -308,9 +288,11 @@ class Ledger:
             state = await asyncio.to_thread(follow, self.state, rows)
         except NotVerified:
             return False
-        await self.journal.seen(self.ns, rows)
+        ring = self.ring
         if any(_DEK in body for row in rows for body in row.bodies.values()):
-            self.ring = await self.store.read_ring(self.ns)
+            ring = await self.store.read_ring(self.ns)
+        await self.journal.seen(self.ns, rows, None if ring is self.ring else ring)
+        self.ring = ring
         self.believe(state, rows[-1], rows)
         return True
 

@@ -29,7 +29,7 @@ from client_sdk.records import GENESIS, START
 from client_sdk.state import NamespaceState
 from config_center.ledger.lines import Judged, judge, part, path_from
 from config_center.ledger.proof import check_rows, follow
-from config_center.ledger.words import Draft, Incomplete, Planned
+from config_center.ledger.words import Draft, Incomplete, Planned, TooOld
 from config_center.ledger.writer import sign
 from config_center.problems import Problem
 from config_center.store.base import Committed, Pending, Restored
@@ -37,8 +37,9 @@ from config_center.store.base import Committed, Pending, Restored
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from client_sdk.image import Proven
+    from client_sdk.image import Image, Proven
     from client_sdk.records import Record
+    from client_sdk.signing import Verifier
     from client_sdk.steps import Mark
     from config_center.ledger.ledger import Ledger
 
@@ -73,7 +74,7 @@ async def rejoin(ledger: Ledger, head: Record, mine: Mark) -> tuple[tuple[Record
     parting = part(rows, known)
     if parting.base is None:
         await journal.hole(ns, mine.c, rows[0].header.p if rows else head.header.p)
-        ours = await _unknown_to(ledger, parting.news, mine)
+        ours = await _ours_alone(ledger, parting.news, mine)
     else:
         base = await journal.position_of(ns, parting.base)
         line = {row.c for row in parting.news}
@@ -81,6 +82,23 @@ async def rejoin(ledger: Ledger, head: Record, mine: Mark) -> tuple[tuple[Record
     judged = judge(ours, parting.news)
     await _tell(ledger, judged)
     return parting.news, judged
+
+
+async def _ours_alone(ledger: Ledger, news: Sequence[Record], mine: Mark) -> list[Record]:
+    """
+    What the store's line lacks, where no row of it is known. Every change adds one to the revision:
+    a log that passes the revision of our base without it parted before, so all above is ours alone.
+    """
+    base = await ledger.journal.base(ledger.ns)
+    if base is None or not news or news[0].position.v > base.position.v + 1:
+        return await _unknown_to(ledger, news, mine)
+    log.error(
+        "namespace %s: the store stands on a line that parted before %s, where this center's "
+        "journal begins: what it published since is orphaned, what is older stays as it is there",
+        ledger.ns,
+        base.position,
+    )
+    return await ledger.journal.above(ledger.ns, base.position)
 
 
 async def _unknown_to(ledger: Ledger, news: Sequence[Record], mine: Mark) -> list[Record]:
@@ -159,25 +177,48 @@ async def remember(ledger: Ledger) -> None:
     """
     if ledger.head is not None or ledger.remembered:
         return
+    ns, journal = ledger.ns, ledger.journal
+    base = await journal.base_image(ns)
+    rows = await journal.above(ns, START if base is None else base.head.position)
+    ring = await journal.ring(ns)
+    state = await asyncio.to_thread(replayed, ns, ledger.verifier, base, rows)
     ledger.remembered = True  # once: this reads the whole journal
-    rows = await ledger.journal.above(ledger.ns, START)
-    state = await asyncio.to_thread(replayed, rows)
-    if state is not None:
-        ledger.believe(state, rows[-1], ())
+    head = rows[-1] if rows else None if base is None else base.head
+    if state is not None and head is not None:
+        ledger.ring = ring
+        ledger.believe(state, head, ())
 
 
-def replayed(rows: Sequence[Record]) -> NamespaceState | None:
+def replayed(
+    ns: str, verifier: Verifier, base: Image | None, rows: Sequence[Record]
+) -> NamespaceState | None:
     """
-    The state that a whole history leads to, proven by its digests; ``None`` for one that does not
-    begin at the beginning, or has a hole.
+    The state that a whole history leads to from its base (``None``: from the beginning), proven by
+    its digests; ``None`` for one that does not begin there, or has a hole.
     """
-    linked = all(row.header.p == before.c for before, row in pairwise(rows))
-    if not rows or not linked or rows[0].header.p != GENESIS:
-        return None
     try:
-        return follow(NamespaceState.empty(), rows)
-    except NotVerified:
+        state = NamespaceState.empty() if base is None else base.proven(ns, verifier).state
+        linked = all(row.header.p == before.c for before, row in pairwise(rows))
+        begins = not rows or rows[0].header.p == state.c
+        return follow(state, rows) if linked and begins else None
+    except NotVerified as error:
+        log.error("the journal of %s cannot be replayed: %s", ns, error)
         return None
+
+
+async def require_newer_than_base(ledger: Ledger, head: Record) -> None:
+    """
+    Raise TooOld for a store that stands before the base of our journal: what lies in between is
+    gone from here as changes, so it can be put back as a whole, but not replayed.
+    """
+    base = await ledger.journal.base(ledger.ns)
+    if base is not None and head.position < base.position:
+        raise TooOld(
+            f"the store stands at {head.position}, and this center's journal begins at "
+            f"{base.position}: an old copy was put back, and what lies in between cannot be "
+            f"replayed. Put back a newer copy, or remove the key cc:{{{ledger.ns}}}:head from the "
+            "store and restore from the journal (`config-center restore --from-journal`)"
+        )
 
 
 async def restore(ledger: Ledger, whole: Proven, author: str, comment: str) -> None:
@@ -192,13 +233,13 @@ async def restore(ledger: Ledger, whole: Proven, author: str, comment: str) -> N
     minted = await journal.mint_epoch(ns, above, next_epoch)
     draft = Draft(f"restore-{minted}", "", author, _nothing, comment, type="restore")
     record, state = sign(ledger, draft, Planned(()), whole.state, epoch=minted)
-    await journal.intend(ns, [record])
+    await journal.intend(ns, [record], whole.ring)
     pending = Pending(record, tuple(state.entries.values()), state)
     outcome = await ledger.store.restore(pending, whole.ring, await _ids(ledger, whole.head))
     if not isinstance(outcome, Committed):
         await journal.mark([record.c], "refused")
         raise Problem("not-empty", f"the store has a head of {ns} again; look before you go on")
-    beyond = [row for row in await journal.above(ns, whole.head.position) if row.c != record.c]
+    beyond = [row for row in await journal.beyond(ns, whole.head.position) if row.c != record.c]
     if not await journal.known(ns, [whole.head.c]):
         await journal.hole(ns, GENESIS, whole.head.c)
     await journal.mark([record.c], "committed")
@@ -223,7 +264,8 @@ async def _cover(ledger: Ledger) -> None:
         if above and not await ledger.journal.holds(ledger.ns, record.c):
             raise Incomplete(
                 f"{who} has {record.position}, which is signed and which neither the store nor "
-                "any center that answers has"
+                "any center that answers has; start the center that has it, or say that the loss "
+                "is accepted (POST .../restore)"
             )
 
 

@@ -22,9 +22,11 @@ from client_sdk.state import NamespaceState
 from config_center.ledger.ending import end
 from config_center.ledger.keeper import Keeper
 from config_center.ledger.ledger import Ledger
+from config_center.ledger.pruning import Pruner
 from config_center.ledger.words import Draft, Mode, Planned
 from config_center.ledger.writer import sign
 from config_center.problems import Problem, not_found
+from config_center.retention import Keep
 from config_center.store.base import Conflict, Pending, StoreDown
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ class Registry:
         verifier: Verifier,
         center: str,
         rhythm: Rhythm,
+        keep: Keep | None = None,
     ) -> None:
         self.store = store
         self.journal = journal
@@ -62,7 +65,8 @@ class Registry:
         self._rhythm = rhythm
         self._ledgers: dict[str, Ledger] = {}
         self._keepers: dict[str, Keeper] = {}
-        self._steward: asyncio.Task[None] | None = None
+        self.pruner = Pruner(journal, verifier, keep or Keep())
+        self._tasks: list[asyncio.Task[None]] = []
         self.on_attached: Callable[[Ledger], Awaitable[object]] = _ignore
         self._turn = asyncio.Lock()
         self._trust: TrustList | None = None
@@ -112,8 +116,7 @@ class Registry:
 
     async def close(self) -> None:
         """Stop all writers, beats and guards."""
-        if self._steward is not None:
-            await end(self._steward)
+        await end(*self._tasks)
         for keeper in self._keepers.values():
             await keeper.close()
         for ledger in self._ledgers.values():
@@ -167,7 +170,11 @@ class Registry:
     # -- what other centers make and end ------------------------------------------------------
 
     def _start_house(self) -> None:
-        self._steward = asyncio.create_task(self._keep_house(), name="namespaces")
+        pruning = self.pruner.run(self._ledgers, self._rhythm.prune_every)
+        self._tasks = [
+            asyncio.create_task(self._keep_house(), name="namespaces"),
+            asyncio.create_task(pruning, name="pruning"),
+        ]
 
     async def _keep_house(self) -> None:
         while True:
@@ -192,8 +199,9 @@ class Registry:
                 complete = False  # it is still being made
                 continue
             ledger = await self._attach(ns)
-            await self.lay_trust(ns)
-            await self.on_attached(ledger)
+            if ledger.mode is not Mode.ENDED:
+                await self.lay_trust(ns)
+                await self.on_attached(ledger)
         if complete:
             self._looked_through = system
 
@@ -201,10 +209,13 @@ class Registry:
         """Namespaces that ended: their tasks go, their name stays used."""
         for ns, ledger in list(self._ledgers.items()):
             if ledger.mode is Mode.ENDED:
-                self._ended.add(ns)
                 await self._keepers.pop(ns).close()
-                await ledger.close()
-                del self._ledgers[ns]
+                await self._close(ns)
+
+    async def _close(self, ns: str) -> None:
+        self._ended.add(ns)
+        await self._ledgers[ns].close()
+        del self._ledgers[ns]
 
     async def _is_new(self, ns: str) -> bool:
         """What a peer has history of was lost by the store, and is not to begin anew."""
@@ -246,6 +257,9 @@ class Registry:
         ledger.ask_peers = self.ask_peers
         self._ledgers[ns] = ledger
         await ledger.open()
+        if ledger.mode is Mode.ENDED:  # it ended while this center was away, or before
+            await self._close(ns)
+            return ledger
         keeper = Keeper(ledger, self._center, self._rhythm)
         self._keepers[ns] = keeper
         keeper.start()

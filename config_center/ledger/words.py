@@ -33,6 +33,10 @@ class Incomplete(ConfigError):
     """Somebody proved to have seen a change that no center that answers can bring back."""
 
 
+class TooOld(Incomplete):
+    """The store stands before the beginning of this center's journal."""
+
+
 @dataclass(frozen=True, slots=True)
 class Planned:
     """

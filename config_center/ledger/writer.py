@@ -205,7 +205,7 @@ class Writer:
             await ledger.store.write_ring(ledger.ns, ring)
             ledger.ring = {**ledger.ring, **ring}
         try:
-            await ledger.journal.intend(ledger.ns, records)
+            await ledger.journal.intend(ledger.ns, records, ring)
         except JournalDown as error:
             ledger.doubt = str(error)
             self._refuse(steps, error)
@@ -227,7 +227,7 @@ class Writer:
             await self._settle(steps, state)
         else:
             await ledger.journal.mark([record.c for record in records], "refused")
-            await self._on_lost(outcome)
+            await self._on_lost(steps, outcome)
 
     async def _settle(self, steps: list[_Step], state: NamespaceState) -> None:
         ledger = self._ledger
@@ -244,16 +244,24 @@ class Writer:
                     Committed(step.record.header, step.record.c, step.result)
                 )
 
-    async def _on_lost(self, outcome: Conflict | Duplicate | NewHistory | Empty) -> None:
+    async def _on_lost(
+        self, steps: list[_Step], outcome: Conflict | Duplicate | NewHistory | Empty
+    ) -> None:
         ledger = self._ledger
         if isinstance(outcome, Empty):
             ledger.set_mode(Mode.EMPTY)
             return
         await ledger.refresh()
-        if isinstance(outcome, Duplicate) and await ledger.find(outcome.id) is None:
+        if not isinstance(outcome, Duplicate) or await ledger.find(outcome.id) is not None:
+            return
+        base = await ledger.journal.base(ledger.ns)
+        if base is None:
             ledger.set_mode(
                 Mode.TAMPERED, f"the store claims a change {outcome.id} that history does not hold"
             )
+        for step in steps:  # its row may be pruned, while no later change made the store forget it
+            if base is not None and step.record.header.id == outcome.id:
+                step.waiting.refuse(_used_before(base))
 
     async def _find_out(self, steps: list[_Step]) -> None:
         """The reply was lost: tell who asked, and read the store before anything else is built."""
@@ -324,6 +332,14 @@ def _stopping() -> Problem:
 
 def _busy(ns: str) -> Problem:
     return Problem("busy", f"other centers change {ns} all the time; try again in a second")
+
+
+def _used_before(base: Record) -> Problem:
+    return Problem(
+        "id-reused",
+        f"the idempotency key was used for a change before {base.position}, of which this center "
+        "keeps no history any more; take a new key for a new request",
+    )
 
 
 def _unknown(change: str) -> Problem:

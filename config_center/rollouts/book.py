@@ -13,8 +13,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from client_sdk.contents import Op, Rollout
     from client_sdk.records import Header
+    from client_sdk.state import Entry
 
 _KEPT = 1000
 
@@ -79,6 +82,26 @@ class Book:
                 del self._running[op.key]
             if op.rollout is not None:
                 self._go_on(op, op.rollout, header, told)
+
+    def begin(self, entries: Iterable[Entry]) -> None:
+        """
+        Go on from a state: what runs in it runs, with what it says itself; what was seen running
+        before and does not run in it ended unseen, and is forgotten.
+        """
+        self._running = {}
+        for entry in entries:
+            rollout = entry.rollout
+            if rollout is None:
+                continue
+            story = self._stories.setdefault(rollout.id, Story(rollout, {}, rollout.state))
+            story.rollout, story.state = rollout, rollout.state
+            to = None if rollout.content is None else rollout.content.version
+            row = {"key": entry.key, "from": entry.version, "to": to}
+            story.keys.setdefault(entry.key, row)
+            self._running[entry.key] = rollout.id
+        live = set(self._running.values())
+        known = self._stories.items()
+        self._stories = {name: s for name, s in known if not s.running or name in live}
 
     def stories(self) -> list[Story]:
         """Running ones first, then the newest."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from client_sdk.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from client_sdk.image import Image, Ring
     from client_sdk.records import Position, Record
@@ -214,5 +214,9 @@ class Store(ABC):
         """Reports (instance, frame) after ``cursors`` (instance -> stream id), and new cursors."""
 
     @abstractmethod
-    async def remove_bodies(self, ns: str, hashes: Iterable[str]) -> None:
-        """Remove large bodies that nothing names any more."""
+    async def idle_bodies(self, ns: str) -> dict[str, float]:
+        """Large bodies by hash, with the seconds since somebody wrote or read them."""
+
+    @abstractmethod
+    async def remove_bodies(self, ns: str, hashes: Sequence[str], idle: float) -> int:
+        """Remove those that nobody wrote or read for ``idle`` seconds; how many went."""

@@ -25,7 +25,7 @@ from config_center.store.base import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from client_sdk.image import Ring
     from config_center.store.base import Pending, Restored
@@ -181,8 +181,12 @@ class MemoryStore(Store):
     ) -> tuple[list[tuple[str, bytes]], dict[str, str]]:
         return [], dict(cursors)
 
-    async def remove_bodies(self, ns: str, hashes: Iterable[str]) -> None:
+    async def idle_bodies(self, ns: str) -> dict[str, float]:
         """Bodies lie in the rows here."""
+        return {}
+
+    async def remove_bodies(self, ns: str, hashes: Sequence[str], idle: float) -> int:
+        return 0
 
     def _tell(self, ns: str, frame: bytes) -> None:
         for listener in self.listeners:

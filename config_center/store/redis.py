@@ -3,8 +3,8 @@ The store on Redis or Valkey: three scripts and a few reads.
 
 Scripts run on a connection of their own, one at a time, with the library's retries off: a lost
 reply would otherwise run a write twice. Reads use a pool and may be repeated. Bodies over 8 KiB are
-written before the script that names them, so a record never points at nothing; collecting them is
-the ledger's business.
+written before the script that names them, so a record never points at nothing; what nothing names
+any more goes with collecting.py.
 
 Log rows and notices carry the bodies when they are small together; a notice that would be larger
 than the frame cap carries none, and one whose header alone is too large is not sent: the next beat
@@ -44,6 +44,7 @@ from config_center.store.base import (
     StoreDown,
     StoreRefused,
 )
+from config_center.store.collecting import Collector
 from config_center.store.decoding import (
     HEAD,
     decode_head,
@@ -110,6 +111,7 @@ class RedisStore(Store):
         }
         self._reads = redis_client(url, max_connections=16, **options)
         self._scripts = ScriptLine(url, options)
+        self._bodies = Collector(self._reads)
         self._trims = 0
 
     async def open(self) -> None:
@@ -281,10 +283,12 @@ class RedisStore(Store):
                 moved[instance] = text_of(row_id)
         return reports, moved
 
-    async def remove_bodies(self, ns: str, hashes: Iterable[str]) -> None:
-        names = [Keyspace(ns).body(sha) for sha in hashes]
-        if names:
-            await self._read(self._reads.unlink(*names))
+    async def idle_bodies(self, ns: str) -> dict[str, float]:
+        idle: dict[str, float] = await self._read(self._bodies.idle(Keyspace(ns)))
+        return idle
+
+    async def remove_bodies(self, ns: str, hashes: Sequence[str], idle: float) -> int:
+        return int(await self._read(self._bodies.remove(Keyspace(ns), hashes, idle)))
 
     async def check(self) -> list[Finding]:
         info = await self._read(self._reads.info())

@@ -123,16 +123,13 @@ async def test_an_epoch_that_was_tried_is_never_tried_again_after_a_restart(
     await journal.close()
 
 
-async def test_old_rows_that_are_no_history_are_dropped(tmp_path: Path) -> None:
+async def test_data_keys_are_kept_and_never_overwritten(tmp_path: Path) -> None:
     journal, history = await opened(tmp_path), History()
-    history.add(put("k", 1))
-    await journal.intend("ns", history.records)
-    await journal.mark([history.records[0].c], "committed")
-    await journal.mark([history.head.c], "refused")
+    await journal.intend("ns", history.records, {"dek": "kek:AAAA"})
+    await journal.seen("ns", [], {"dek": "kek:BBBB", "fp": "kek:CCCC"})
 
-    assert await journal.prune("ns", 0) == 0
-    assert await journal.prune("ns", 2**53) == 1
-    await journal.hole("ns", b"a", b"b")
+    assert await journal.ring("ns") == {"dek": "kek:AAAA", "fp": "kek:CCCC"}
+    assert await journal.ring("other") == {}
     await journal.close()
 
 

@@ -255,7 +255,7 @@ async def test_a_schema_names_every_error(tmp_path: Path) -> None:
         assert center.get_schema(NS, "limits")["json_schema"] == rule
         bad = center.set_schema(NS, "limits", {"json_schema": {"type": "nope"}}, ALICE)
         assert (await refusal(bad))[0] == "invalid"
-        assert {kind["kind"] for kind in center.kinds()["items"]} >= {"llm", "prompt"}
+        assert {kind["kind"] for kind in center.kinds()} >= {"llm", "prompt"}
 
 
 async def test_what_cannot_be_published_is_refused(tmp_path: Path) -> None:
@@ -304,7 +304,7 @@ async def test_namespaces_are_made_from_templates_and_ended(tmp_path: Path) -> N
         made = await center.create_namespace("prod", "gateway", ALICE)
         assert (made["mode"], made["keys"]) == ("ready", 0)
         assert center.get_schema("prod", "llm")["kind"] == "llm"
-        names = [each["namespace"] for each in center.namespaces(ALICE)["items"]]
+        names = [each["namespace"] for each in center.namespaces(ALICE)]
         assert names == ["default", "prod"]
         await center.delete_namespace("prod", ALICE)
         with pytest.raises(Problem, match="no namespace"):
@@ -320,7 +320,7 @@ async def test_a_report_counts_only_when_its_instance_signed_it(tmp_path: Path) 
         asked = {"name": "gw", "role": "instance", "instance": "gw-1"}
         token = (await center.create_token(asked, ALICE))["token"]
         assert center.knows_token(token)
-        assert "token" not in center.tokens()["items"][0]
+        assert "token" not in center.tokens()[0]
         actor = authenticate(center.registry.system.state, f"Bearer {token}")
         body = {
             "full": True,

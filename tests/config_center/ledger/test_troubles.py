@@ -60,7 +60,7 @@ async def test_a_journal_whose_disk_is_full_is_said_and_nothing_is_sent(tmp_path
     async with center(tmp_path) as registry:
         ledger = registry.get("default")
         await ledger.submit(draft("k", 1))
-        await ledger.journal._do(lambda db: db.execute("PRAGMA max_page_count = 1"))
+        await ledger.journal.transact(lambda db: db.execute("PRAGMA max_page_count = 1"))
 
         with pytest.raises(Problem) as full:
             await ledger.submit(draft("k", "x" * 200_000))
@@ -68,7 +68,7 @@ async def test_a_journal_whose_disk_is_full_is_said_and_nothing_is_sent(tmp_path
         assert (full.value.name, head) == ("store-full", ledger.state.c)
         assert "full" in ledger.readiness()["reason"]
 
-        await ledger.journal._do(lambda db: db.execute("PRAGMA max_page_count = 1000000"))
+        await ledger.journal.transact(lambda db: db.execute("PRAGMA max_page_count = 1000000"))
         done = await ledger.submit(draft("k", "x" * 200_000))
         assert ledger.readiness() == {"mode": "ready", "reason": ""}
 

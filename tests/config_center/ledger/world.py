@@ -18,7 +18,7 @@ from config_center.store.memory import MemoryStore
 from tests.history import KEY, content, verifier
 
 QUICK = Rhythm(beat_every=0.05, ttl=10, guard_every=0.1, patience=0.2)
-STILL = Rhythm(beat_every=3600, guard_every=3600)
+STILL = Rhythm(beat_every=3600, guard_every=3600, prune_every=3600)
 
 
 def draft(key: str, value: object, change: str = "", asked: str = "asked") -> Draft:

@@ -150,7 +150,7 @@ async def test_a_ring_entry_is_never_overwritten(store: Store) -> None:
 
     assert image.ring == {"fp": "kek:AAAA", "dek": "kek:CCCC"}
     assert await store.read_reports("ns", {}) == ([], {})
-    await store.remove_bodies("ns", [])
+    assert await store.remove_bodies("ns", [], 0) == 0
 
 
 async def test_a_restarted_server_has_a_new_history() -> None:

@@ -1,0 +1,11 @@
+-- Remove bodies that nobody wrote or read for a while.
+--
+-- KEYS  bodies  ARGV  1 seconds
+-- Whoever asks has read that nothing names them. A commit writes its bodies anew before it names
+-- them, so one that is named since is young; both are looked at in one step here.
+local gone = 0
+for _, name in ipairs(KEYS) do
+  local idle = redis.call('OBJECT', 'IDLETIME', name)
+  if idle and idle >= tonumber(ARGV[1]) then gone = gone + redis.call('UNLINK', name) end
+end
+return gone

@@ -1,0 +1,405 @@
+"""What goes from the journal and what never does, and that all that needs history works without."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from client_sdk.contents import Op, Rollout
+from client_sdk.records import START
+from client_sdk.state import NamespaceState
+from config_center import journal_base
+from config_center.journal import JournalDown
+from config_center.ledger.ledger import Ledger
+from config_center.ledger.pruning import Pruner
+from config_center.ledger.registry import Registry
+from config_center.ledger.words import Draft, Mode, Planned
+from config_center.problems import Problem
+from config_center.retention import DAY_MS, Keep
+from config_center.store.memory import MemoryStore
+from tests.config_center.ledger.test_recovery import fail_over, saved, trim, values
+from tests.config_center.ledger.world import STILL, center, draft
+from tests.history import content
+from tests.until import until
+
+LATER = 10**9 * 10**4  # milliseconds: everything is old by then
+KEEP = Keep(rows=5, versions=2)
+
+
+def pruner(registry: Registry, keep: Keep = KEEP, now: int = LATER) -> Pruner:
+    return Pruner(registry.journal, registry.verifier, keep, lambda: now)
+
+
+async def publish(ledger: Ledger, count: int, key: str = "k") -> None:
+    for number in range(count):
+        await ledger.submit(draft(key, f"{key}{number}", f"{key}-{number}"))
+
+
+async def rows_of(ledger: Ledger) -> list[int]:
+    return [header.v for header in await ledger.journal.headers(ledger.ns)]
+
+
+async def test_old_rows_go_and_a_base_stands_in_their_place(tmp_path: Path) -> None:
+    async with center(tmp_path) as registry:
+        ledger = registry.get("default")
+        await publish(ledger, 20)  # revisions 2 to 21
+        await pruner(registry).prune(ledger)
+        image = await ledger.journal.base_image("default")
+
+        assert image is not None
+        assert image.head.position.v == 16
+        assert await rows_of(ledger) == [16, 17, 18, 19, 20, 21]
+        assert image.proven("default", ledger.verifier).state.entries["k"].content.body == b'"k14"'
+        await pruner(registry).prune(ledger)  # and once is enough
+        assert await rows_of(ledger) == [16, 17, 18, 19, 20, 21]
+        await ledger.submit(draft("k", "on"))
+
+
+async def test_what_is_young_or_among_the_newest_stays(tmp_path: Path) -> None:
+    async with center(tmp_path) as registry:
+        ledger = registry.get("default")
+        await publish(ledger, 20)
+        before = await rows_of(ledger)
+
+        await pruner(registry, Keep(rows=5), now=LATER // 10**4).prune(ledger)
+        await pruner(registry, Keep(rows=100)).prune(ledger)
+        ledger.set_mode(Mode.UNREACHABLE, "the store is away")
+        await pruner(registry).prune(ledger)
+
+        assert await rows_of(ledger) == before
+
+
+async def test_a_restart_beside_an_empty_store_goes_on_from_base_and_rows(tmp_path: Path) -> None:
+    store = MemoryStore()
+    async with center(tmp_path, store) as registry:
+        ledger = registry.get("default")
+        await publish(ledger, 20)
+        await publish(ledger, 2, "other")
+        await store.write_ring("default", {"dek": "kek:AAAA"})
+        await ledger.submit(draft("s", '"dek"'))
+        await ledger.journal.seen("default", [], {"dek": "kek:AAAA"})
+        await pruner(registry).prune(ledger)
+        await pruner(registry).prune(registry.system)
+        whole = ledger.state
+    store.spaces = {}
+    async with center(tmp_path, store) as registry:
+        ledger = registry.get("default")
+
+        assert ledger.mode is Mode.EMPTY
+        assert (ledger.state.digest, ledger.head.c) == (whole.digest, whole.c)
+        assert values(ledger) == {"k": b'"k19"', "other": b'"other1"', "s": b'"\\"dek\\""'}
+        assert ledger.ring == {"dek": "kek:AAAA"}
+
+
+@pytest.mark.parametrize("rows", [0, 5, 19])
+async def test_what_the_store_lost_comes_back_from_a_pruned_journal(
+    tmp_path: Path, rows: int
+) -> None:
+    store = MemoryStore()
+    async with center(tmp_path, store) as registry:
+        ledger = registry.get("default")
+        await publish(ledger, 20)
+        replica = saved(store)
+        lost = await ledger.submit(draft("k", "lost", "lost"))
+        await pruner(registry, replace(KEEP, rows=max(2, rows))).prune(ledger)
+        fail_over(store, replica)
+
+        await ledger.submit(draft("k", "on"))
+
+        again = await ledger.find("lost")
+        assert again is not None
+        assert again.header.origin == (*lost.position, lost.c.hex())
+        assert values(ledger) == {"k": b'"on"'}
+    async with center(tmp_path, store) as registry:
+        assert registry.get("default").mode is Mode.READY
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_store_from_before_the_base_is_refused_until_it_is_restored(
+    tmp_path: Path, restarted: bool
+) -> None:
+    """Its changes could only be taken for ours, and ours for lost: nothing is built on it."""
+    store = MemoryStore()
+    async with center(tmp_path, store) as registry:
+        ledger = registry.get("default")
+        await publish(ledger, 3)
+        ancient = saved(store)
+        await publish(ledger, 20)
+        await pruner(registry).prune(ledger)
+        fail_over(store, ancient)
+        if not restarted:
+            with pytest.raises(Problem) as refused:
+                await ledger.submit(draft("k", "on"))
+            assert refused.value.name == "history-incomplete"
+    async with center(tmp_path, store) as registry:
+        ledger = registry.get("default")
+        orphans = await ledger.journal.orphans("default")
+
+        assert ledger.mode is Mode.INCOMPLETE
+        assert "stands at 1-4" in ledger.reason
+        assert "journal begins at 1-16" in ledger.reason
+        assert (orphans, values(ledger)) == ([], {"k": b'"k19"'})  # readers are served
+        assert (await store.head("default")).record.position == (1, 4)
+
+
+async def test_a_line_that_parted_before_the_base_makes_orphans_of_all_that_is_kept(
+    tmp_path: Path,
+) -> None:
+    """B, without our journal, went on from an ancient copy; a fresh journal must not forget us."""
+    store = MemoryStore()
+    async with center(tmp_path / "a", store) as a:
+        await publish(a.get("default"), 3)
+        ancient = saved(store)
+        await publish(a.get("default"), 10)
+        await pruner(a).prune(a.get("default"))
+    fail_over(store, ancient)
+    async with center(tmp_path / "b", store) as b:
+        await publish(b.get("default"), 3, "theirs")
+    async with center(tmp_path / "a", store) as a:
+        ledger = a.get("default")
+        told = [row.header.id for row in await ledger.journal.orphans("default")]
+
+        assert told == ["k-5", "k-6", "k-7", "k-8", "k-9"]
+        assert values(ledger)["theirs"] == b'"theirs2"'
+
+
+async def test_a_hole_is_bridged_by_a_base_planted_from_what_was_verified(tmp_path: Path) -> None:
+    """Such a journal could not be restored from at all before."""
+    store = MemoryStore()
+    async with center(tmp_path / "a", store) as a:
+        await publish(a.get("default"), 1)
+    async with center(tmp_path / "b", store) as b:
+        await publish(b.get("default"), 300, "other")
+        await publish(b.get("default"), 300, "third")
+    trim(store)
+    async with center(tmp_path / "a", store) as a:
+        ledger = a.get("default")
+        await publish(ledger, 3, "mine")
+        await pruner(a, Keep()).prune(ledger)
+        await ledger.submit(draft("last", 1))
+        state = ledger.state
+        assert not await ledger.journal.transact(lambda db: journal_base.is_broken(db, "default"))
+    store.spaces = {}
+    async with center(tmp_path / "a", store) as a:
+        ledger = a.get("default")
+
+        assert ledger.state.digest == state.digest
+        assert values(ledger)["third"] == b'"third299"'
+        shas = {c.sha256 for e in ledger.state.entries.values() for c in e.contents}
+        assert all([await ledger.journal.body("default", sha) for sha in shas])
+
+
+# -- versions ---------------------------------------------------------------------------------
+
+
+async def numbers(ledger: Ledger, key: str = "k") -> list[int]:
+    return [v.content.version for v in await ledger.journal.versions("default", key)]
+
+
+async def bodies(ledger: Ledger) -> int:
+    return await ledger.journal.transact(
+        lambda db: db.execute("SELECT count(*) FROM bodies").fetchone()[0]
+    )
+
+
+async def test_versions_go_with_their_bodies_but_never_the_newest_or_those_rows_still_name(
+    tmp_path: Path,
+) -> None:
+    async with center(tmp_path) as registry:
+        ledger = registry.get("default")
+        await publish(ledger, 20)
+        before = await bodies(ledger)
+        await pruner(registry, Keep(rows=5, versions=2, version_ms=10**15)).prune(ledger)
+        assert await numbers(ledger) == list(range(1, 21))  # rows went, versions are kept
+        assert len(await ledger.journal.past_headers("default")) == 14
+        await pruner(registry).prune(ledger)
+
+        kept = await numbers(ledger)
+        at = await ledger.journal.pruned_until("default", "k", 3)
+
+        assert kept == [15, 16, 17, 18, 19, 20]
+        assert await bodies(ledger) == before - 14
+        assert at == LATER
+        assert await ledger.journal.pruned_until("default", "k", 15) is None
+        assert await ledger.find("k-2") is None
+        assert await ledger.find("k-14") is not None
+        assert await ledger.journal.past_headers("default") == []
+
+
+async def test_what_a_canary_and_a_way_back_need_is_kept(tmp_path: Path) -> None:
+    def begin(state: NamespaceState) -> Planned:
+        entry = state.entries["k"]
+        canary = content("canary", entry.latest + 1)
+        rollout = Rollout("ro", 10, "device", "salt", ("k",), canary)
+        return Planned((Op("k", "set", canary.version, entry.content, rollout),))
+
+    def promote(state: NamespaceState) -> Planned:
+        entry = state.entries["k"]
+        return Planned((Op("k", "rollout", entry.latest, entry.rollout.content),))
+
+    def asked(plan: Callable[[NamespaceState], Planned]) -> Draft:
+        return Draft(secrets.token_hex(8), "asked", "tester", plan)
+
+    async with center(tmp_path) as registry:
+        ledger = registry.get("default")
+        await publish(ledger, 5)
+        await ledger.submit(asked(begin))
+        await ledger.submit(asked(promote))  # version 6 is stable by a row that brought nothing
+        await ledger.submit(asked(begin))  # 7 waits
+        await publish(ledger, 10, "noise")
+        await pruner(registry, Keep(rows=2, versions=1)).prune(ledger)
+
+        assert await numbers(ledger) == [5, 6, 7]
+        assert await ledger.journal.stable_before("default", "k", None) == 6
+        assert await ledger.journal.stable_before("default", "k", 6) == 5
+
+
+async def test_orphans_stay_and_what_never_was_history_goes(tmp_path: Path) -> None:
+    async with center(tmp_path) as registry:
+        ledger = registry.get("default")
+        await publish(ledger, 3)
+        orphan = (await ledger.journal.above("default", START))[1]
+        await ledger.journal.mark([orphan.c], "orphan")
+        before = await bodies(ledger)
+        rival = replace(orphan, c=b"r" * 32)
+        await ledger.journal.intend("default", [rival])
+        await ledger.journal.mark([rival.c], "refused")
+        above = replace(ledger.head, c=b"a" * 32)
+        await ledger.journal.intend("default", [above])
+        keep = Keep(rows=100)
+
+        await pruner(registry, keep, now=LATER // 10**4).prune(ledger)
+        assert await ledger.journal.holds("default", rival.c)
+        await pruner(registry, keep).prune(ledger)
+
+        assert not await ledger.journal.holds("default", rival.c)
+        assert await ledger.journal.holds("default", above.c)  # at the head: it may yet be seen
+        (told,) = await ledger.journal.orphans("default")
+        assert told.bodies
+        assert await bodies(ledger) == before
+
+
+# -- at any instant ---------------------------------------------------------------------------
+
+
+async def test_a_kill_after_any_step_leaves_a_journal_that_restores_the_same_state(
+    tmp_path: Path,
+) -> None:
+    """Each round of the loop lets one more transaction through, then drops the task like a kill."""
+    store = MemoryStore()
+    async with center(tmp_path, store) as registry:
+        ledger = registry.get("default")
+        await publish(ledger, 120)
+        await publish(ledger, 10, "other")
+        whole, rows = ledger.state.digest, len(await rows_of(ledger))
+    home, spaces, steps = tmp_path / "journal.sqlite3", store.spaces, 0
+    while rows > 6:
+        steps += 1
+        async with center(tmp_path, store) as registry:
+            ledger = registry.get("default")
+            real, left = registry.journal.transact, steps
+
+            async def killed(work: object, real: object = real) -> object:
+                nonlocal left
+                if not left:
+                    raise asyncio.CancelledError
+                left -= 1
+                return await real(work)  # type: ignore[operator]
+
+            registry.journal.transact = killed  # type: ignore[method-assign]
+            try:
+                await pruner(registry).prune(ledger)
+            except asyncio.CancelledError:
+                pass
+            registry.journal.transact = real
+            rows = len(await rows_of(ledger))
+        store.spaces = {}
+        async with center(tmp_path, store) as registry:
+            ledger = registry.get("default")
+            assert (ledger.state.digest, ledger.mode) == (whole, Mode.EMPTY)
+        store.spaces = spaces
+    with sqlite3.connect(home) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert steps > 5
+
+
+async def test_a_journal_that_somebody_edited_is_not_pruned_and_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with center(tmp_path, rhythm=replace(STILL, prune_every=0.01)) as registry:
+        registry.pruner._keep, registry.pruner._clock_ms = Keep(rows=1000), lambda: LATER
+        ledger = registry.get("default")
+        await publish(ledger, 20)
+        await ledger.journal.transact(
+            lambda db: db.execute("UPDATE rows SET sig = zeroblob(64) WHERE v = 5")
+        )
+        registry.pruner._keep = KEEP
+        await until(lambda: any("is not pruned" in r.message for r in caplog.records))
+
+        assert len(await rows_of(ledger)) == 21
+    assert [r for r in caplog.records if r.levelno == logging.ERROR]
+
+
+async def test_the_task_prunes_by_itself_and_the_file_shrinks(tmp_path: Path) -> None:
+    async with center(tmp_path, rhythm=replace(STILL, prune_every=0.02)) as registry:
+        ledger = registry.get("default")
+        registry.pruner._keep = Keep(rows=10**6)
+        for number in range(60):
+            await ledger.submit(draft("k", secrets.token_hex(20_000) + str(number)))
+        await until(lambda: registry.pruner.size.file_bytes > 2_000_000)
+        before = registry.pruner.size
+        registry.pruner._keep, registry.pruner._clock_ms = KEEP, lambda: LATER
+        await until(lambda: registry.pruner.size.file_bytes < before.file_bytes / 3)
+        await until(lambda: registry.pruner.size.namespaces["default"].rows == 6)
+
+        assert before.namespaces["default"].rows == 61
+        assert before.namespaces["default"].oldest_ms > DAY_MS
+
+
+async def test_a_publish_under_a_forgotten_id_that_the_store_remembers_is_refused_and_no_alarm(
+    tmp_path: Path,
+) -> None:
+    """A burst, then silence: the store forgets ids only at a later change."""
+    async with center(tmp_path) as registry:
+        ledger = registry.get("default")
+        await publish(ledger, 20)
+        await pruner(registry).prune(ledger)
+
+        with pytest.raises(Problem) as refused:
+            await ledger.submit(draft("k", "again", "k-2"))
+        assert (refused.value.name, ledger.mode) == ("id-reused", Mode.READY)
+        kept = await ledger.submit(draft("k", "again", "k-18"))
+        ledger.store.spaces["default"].ids.clear()  # a day later
+        done = await ledger.submit(draft("k", "again", "k-2"))
+
+    assert kept.replayed
+    assert (done.replayed, done.result) == (False, 21)
+
+
+async def test_a_journal_that_fails_while_the_store_is_away_is_said_and_nothing_raises(
+    tmp_path: Path,
+) -> None:
+    async def broken(_: object) -> None:
+        raise JournalDown("the disk fails")
+
+    store = MemoryStore()
+    async with center(tmp_path, store) as registry:
+        await publish(registry.get("default"), 2)
+        fresh = Ledger("default", store, registry.journal, registry.key, registry.verifier)
+        real, fresh.journal.transact = fresh.journal.transact, broken  # type: ignore[method-assign]
+        store.spaces, spaces = {}, store.spaces
+        await fresh.refresh()
+        assert (fresh.mode, fresh.reason) == (Mode.UNREACHABLE, "the disk fails")
+        fresh.journal.transact = real  # type: ignore[method-assign]
+        await fresh.refresh()
+
+        assert fresh.mode is Mode.EMPTY
+        assert values(fresh) == {"k": b'"k1"'}  # it was asked again
+        store.spaces = spaces
