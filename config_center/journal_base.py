@@ -338,7 +338,8 @@ def pruned_until(db: sqlite3.Connection, ns: str, key: str, version: int) -> int
 
 def shrink(db: sqlite3.Connection, pages: int) -> int:
     """Give free pages at the end of the file back to the disk; how many are left free."""
-    db.execute(f"PRAGMA incremental_vacuum({int(pages)})").fetchall()
+    for _ in range(pages):  # one call frees one page here, whatever number it is given
+        db.execute("PRAGMA incremental_vacuum(1)")
     return int(db.execute("PRAGMA freelist_count").fetchone()[0])
 
 

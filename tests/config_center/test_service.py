@@ -11,12 +11,14 @@ import pytest
 
 from client_sdk.reports import Report, report_key
 from config_center.access import Actor, authenticate
+from config_center.ledger.pruning import Pruner
 from config_center.problems import Problem
 from config_center.publishing import Put
+from config_center.retention import Keep
 from config_center.service import Service
 from config_center.settings import Limits
 from config_center.store.memory import MemoryStore
-from tests.config_center.service_world import ALICE, service
+from tests.config_center.service_world import ALICE, NOW, service
 
 NS = "default"
 TEN = {"percent": 10, "unit": "device"}
@@ -415,3 +417,49 @@ async def test_versions_are_read_one_by_one_and_compared(tmp_path: Path) -> None
             center.diff(NS, "limits", None, 1, "structural"),
         ):
             assert (await refusal(call))[0] == "not-found"
+
+
+async def test_a_pruned_version_is_said_to_be_pruned_and_when(tmp_path: Path) -> None:
+    async with service(tmp_path) as center:
+        registry = center.registry
+        for number in range(8):
+            await put(center, "k", number, comment=f"number {number}")
+        ten = {**TEN, "allow": ["24:6f:28:a0:00:01"]}
+        await put(center, "canary", "stable", comment="the stable one")
+        await put(center, "canary", "next", rollout=ten)
+        for number in range(8):
+            await put(center, "noise", number)
+        pruner = Pruner(
+            registry.journal, registry.verifier, Keep(rows=3, versions=2), lambda: NOW * 2
+        )
+        await pruner.prune(registry.get(NS))
+
+        reads = [
+            center.key_version(NS, "k", 2),
+            center.diff(NS, "k", 2, 8, "semantic"),
+            center.rollback(NS, "k", 2, ALICE),
+        ]
+        for read in reads:
+            with pytest.raises(Problem) as gone:
+                await read
+            assert gone.value.name == "not-found"
+            assert "version 2 of k was pruned, on 2077-" in gone.value.detail
+            assert gone.value.members == {"key": "k", "version": 2}
+        never = await refusal(center.key_version(NS, "k", 99))
+        assert never == ("not-found", {"key": "k", "version": 99})
+        listed = (await center.versions(NS, "k", 10, None))["items"]
+        assert [(row["version"], row["comment"]) for row in listed] == [
+            (8, "number 7"),
+            (7, "number 6"),
+        ]
+        assert (await center.rollback(NS, "k", None, ALICE)).body["rollback_of"] == 7
+    async with service(tmp_path) as center:  # another store: read from base and rows
+        shown = get(center, "canary")
+        story = center.rollout(NS, "canary")
+
+        assert (shown["comment"], shown["author"]) == ("the stable one", "alice")
+        assert (story["state"], story["keys"]) == (
+            "running",
+            [{"key": "canary", "from": 1, "to": 2}],
+        )
+        assert get(center, "k")["version"] == 9

@@ -7,10 +7,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import redis.asyncio as redis
 
 from client_sdk import Client
+from config_center.ledger.pruning import Pruner
 from config_center.ledger.words import Mode
+from config_center.retention import Keep
 from tests.config_center.api.world import NS, Http, http
 from tests.redis_server import running
 from tests.until import until
@@ -186,3 +189,84 @@ async def test_what_is_asked_wrong_is_said(tmp_path: Path) -> None:
 
     assert asked == [400, 400, 400]
     assert (nothing, problem["type"].rpartition(":")[2], none) == (409, "nothing-lost", 404)
+
+
+async def prune(call: Http, rows: int = 3) -> None:
+    """As if all that is there were years old."""
+    registry = call.center.registry
+    keep = Keep(rows=rows, versions=2)
+    pruner = Pruner(registry.journal, registry.verifier, keep, lambda: 10**13)
+    for ledger in (registry.system, registry.get("default")):
+        await pruner.prune(ledger)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_pruned_journal_restores_values_secrets_and_large_bodies(
+    tmp_path: Path, restarted: bool
+) -> None:
+    with running() as server:
+        raw = redis.Redis.from_url(server.url)
+        async with http(tmp_path / "data", redis=server.url) as call:
+            await call("PUT", f"{NS}/keys/secret/schema", SECRET)
+            await call("PUT", f"{NS}/keys/secret", {"value": "sesame"})
+            await call("PUT", f"{NS}/keys/big", {"value": "x" * 20_000})
+            for number in range(20):
+                await call("PUT", f"{NS}/keys/k", {"value": number})
+            await prune(call)
+            _, export, _ = await call("GET", f"{NS}/snapshot")
+            ring = await raw.hgetall("cc:{default}:ring")
+            await raw.flushall()
+            ledger = call.center.registry.get("default")
+            await until(lambda: ledger.mode is Mode.EMPTY)
+            if not restarted:
+                status, about, _ = await call("POST", f"{NS}/restore", {"from": "journal"})
+        if restarted:
+            async with http(tmp_path / "data", redis=server.url) as call:
+                status, about, _ = await call("POST", f"{NS}/restore", {"from": "journal"})
+        async with http(tmp_path / "data", redis=server.url) as call:
+            again = await raw.hgetall("cc:{default}:ring")
+            trust = str(tmp_path / "data" / "trust.json")
+            async with Client.connect(
+                server.url, instance="new", state=tmp_path / "new", trust=trust, timeout=10.0,
+                secret_key=str(tmp_path / "data" / "secrets.key"),
+            ) as client:  # fmt: skip
+                found = (client.get("k"), len(client.get("big")), "$sealed" in client.get("secret"))
+            await prune(call)
+            await raw.flushall()
+            ledger = call.center.registry.get("default")
+            await until(lambda: ledger.mode is Mode.EMPTY)
+            kind = {"Content-Type": "application/octet-stream"}
+            exported, _, _ = await call("POST", f"{NS}/restore", raw=export, **kind)
+            _, now, _ = await call("GET", f"{NS}/keys/k")
+        await raw.aclose()
+
+    assert (status, about["keys"], about["orphans"]) == (200, 3, [])
+    assert (found, again) == ((19, 20_000, True), ring)
+    assert ring
+    assert (exported, now["value"]) == (200, 19)
+
+
+async def test_an_old_copy_of_the_store_is_refused_and_says_how_to_go_on(tmp_path: Path) -> None:
+    async with world(tmp_path) as (call, raw, _):
+        await call("PUT", f"{NS}/keys/k", {"value": "ancient"})
+        replica = await lost(call, raw)
+        for number in range(20):
+            await call("PUT", f"{NS}/keys/k", {"value": number})
+        await prune(call)
+        await fail_over(raw, replica)
+        ledger = call.center.registry.get("default")
+        await until(lambda: ledger.mode is Mode.INCOMPLETE)
+        status, problem, _ = await call("PUT", f"{NS}/keys/k", {"value": 1})
+        accepted, told, _ = await call("POST", f"{NS}/restore", {"accept_loss": True})
+        _, served, _ = await call("GET", f"{NS}/keys/k")
+        await raw.delete("cc:{default}:head")  # as the sentence says
+        await until(lambda: ledger.mode is Mode.EMPTY)
+        restored, about, _ = await call("POST", f"{NS}/restore", {"from": "journal"})
+        put, done, _ = await call("PUT", f"{NS}/keys/k", {"value": "on"})
+
+    assert (status, accepted) == (503, 503)
+    assert problem["type"].endswith("history-incomplete")
+    assert "remove the key cc:{default}:head" in problem["detail"]
+    assert told["detail"] in problem["detail"]
+    assert served["value"] == 19
+    assert (restored, about["orphans"], put, done["version"]) == (200, [], 200, 22)

@@ -46,6 +46,8 @@ async def test_a_center_and_a_client_work_as_the_users_that_are_printed(tmp_path
                 assert len(client.get("big")) == 20_000
                 fleet = call.center.service.instances
                 await until(lambda: fleet("default", 10, None)["items"])
+                store = call.center.registry.store
+                await store.remove_bodies("default", list(await store.idle_bodies("default")), 3600)
                 await raw.flushall()
                 default = call.center.registry.get("default")
                 await until(lambda: default.mode.value == "store-empty")

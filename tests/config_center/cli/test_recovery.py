@@ -10,8 +10,10 @@ import pytest
 import redis.asyncio as redis
 from typer.testing import CliRunner
 
+from client_sdk import Client
 from config_center.__main__ import app
 from config_center.ledger.words import Mode
+from tests.config_center.api.test_recovery import SECRET
 from tests.config_center.api.world import NS, http
 from tests.redis_server import running
 from tests.until import until
@@ -68,3 +70,55 @@ def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["restore", str(tmp_path / "none")])
 
     assert done.exit_code == 1
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["journal is there", "journal is gone too"])
+async def test_a_clients_own_snapshot_file_is_put_back(tmp_path: Path, known: bool) -> None:
+    """Store gone, export never made: the newest .base in a client's state directory is whole."""
+    with running() as server:
+        raw = redis.Redis.from_url(server.url)
+        data = tmp_path / "data"
+        async with http(data, redis=server.url) as call:
+            await call("PUT", f"{NS}/keys/secret/schema", SECRET)
+            await call("PUT", f"{NS}/keys/secret", {"value": "sesame"})
+            await call("PUT", f"{NS}/keys/big", {"value": "x" * 20_000})
+            await call("PUT", f"{NS}/keys/prompt", {"value": "kept"})
+            async with Client.connect(
+                server.url, instance="gw", state=tmp_path / "gw", timeout=10.0,
+                trust=str(data / "trust.json"), secret_key=str(data / "secrets.key"),
+            ) as client:  # fmt: skip
+                assert client.get("prompt") == "kept"
+            ring = await raw.hgetall("cc:{default}:ring")
+        (base,) = sorted((tmp_path / "gw").rglob("*.base"))[-1:]
+        await raw.flushall()
+        async with http(data, redis=server.url) as call:
+            journal = call.center.registry.journal
+            if not known:  # of this namespace; who it is and its tokens it still knows
+                await journal.transact(
+                    lambda db: db.execute("DELETE FROM rows WHERE ns = 'default' AND v > 1")
+                )
+            environment = {"CONFIG_CENTER_URL": call.url, "CONFIG_CENTER_TOKEN": str(call.token)}
+            words = ("restore", str(base), "--comment", "drill")
+            done = await asyncio.to_thread(CliRunner().invoke, app, words, env=environment)
+            _, value, _ = await call("GET", f"{NS}/keys/prompt")
+            _, big, _ = await call("GET", f"{NS}/keys/big")
+            put, _, _ = await call("PUT", f"{NS}/keys/prompt", {"value": "on"})
+            again = await raw.hgetall("cc:{default}:ring")
+            await raw.flushall()
+            ledger = call.center.registry.get("default")
+            await until(lambda: ledger.mode is Mode.EMPTY)
+            damaged = tmp_path / "damaged.base"
+            await asyncio.to_thread(damage, base, damaged)
+            words = ("restore", str(damaged))
+            bad = await asyncio.to_thread(CliRunner().invoke, app, words, env=environment)
+        await raw.aclose()
+
+    assert (done.exit_code, "3 keys as of" in done.output) == (0, True), done.output
+    assert (value["value"], len(big["value"]), put) == ("kept", 20_000, 200)
+    assert ring
+    assert again == ring
+    assert (bad.exit_code, "cannot be restored" in bad.output) == (1, True)
+
+
+def damage(base: Path, to: Path) -> None:
+    to.write_bytes(base.read_bytes().replace(b"kept", b"evil"))

@@ -23,10 +23,13 @@ from config_center.ledger.registry import Registry
 from config_center.ledger.words import Draft, Mode, Planned
 from config_center.problems import Problem
 from config_center.retention import DAY_MS, Keep
+from config_center.store.base import Retention
 from config_center.store.memory import MemoryStore
+from config_center.store.redis import RedisStore
 from tests.config_center.ledger.test_recovery import fail_over, saved, trim, values
 from tests.config_center.ledger.world import STILL, center, draft
 from tests.history import content
+from tests.redis_server import running
 from tests.until import until
 
 LATER = 10**9 * 10**4  # milliseconds: everything is old by then
@@ -403,3 +406,45 @@ async def test_a_journal_that_fails_while_the_store_is_away_is_said_and_nothing_
         assert fresh.mode is Mode.EMPTY
         assert values(fresh) == {"k": b'"k1"'}  # it was asked again
         store.spaces = spaces
+
+
+async def test_bodies_of_the_store_go_when_neither_log_nor_entry_names_them(
+    tmp_path: Path,
+) -> None:
+    with running() as server:
+        store = RedisStore(server.url, Retention(records=2, seconds=0))
+        async with center(tmp_path, store) as registry:
+            ledger = registry.get("default")
+            for number in range(12):  # the log is trimmed to the newest two or three of them
+                await ledger.submit(draft("k", f"{number}" * 20_000))
+            before = await store.idle_bodies("default")
+            named = {c.sha256 for c in ledger.state.entries["k"].contents}
+            log = await store.read_log("default", START)
+            named |= {sha for row in log for sha in row.bodies}
+
+            await pruner(registry, Keep(grace=3600)).prune(ledger)
+            assert set(await store.idle_bodies("default")) == set(before)
+            await pruner(registry, Keep(grace=-1)).prune(ledger)
+            after = await store.idle_bodies("default")
+            image = await store.read_image("default")
+
+            assert len(before) == 12
+            assert 0 < len(named) < 12
+            assert set(after) == named
+            assert image.missing() == set()
+        await store.close()
+
+
+async def test_a_namespace_that_ended_is_not_taken_up_again_at_a_restart(tmp_path: Path) -> None:
+    """It was attached, beaten and guarded for a second before it was put away."""
+    store = MemoryStore()
+    async with center(tmp_path, store) as registry:
+        await registry.create("team", "alice")
+        await registry.end(
+            "team", Draft("end", "asked", "alice", lambda _: Planned(()), type="end")
+        )
+    async with center(tmp_path, store) as registry:
+        assert "team" not in registry.ledgers
+        with pytest.raises(Problem) as taken:
+            await registry.create("team", "bob")
+    assert taken.value.name == "already-exists"

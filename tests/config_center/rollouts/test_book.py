@@ -3,6 +3,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from client_sdk.contents import Op, Rollout
+from client_sdk.records import Position
+from client_sdk.state import Entry
 from config_center.rollouts.book import Book
 from tests.history import History, content
 
@@ -74,3 +76,21 @@ def test_running_rollouts_come_first_and_of_a_key_the_last_one() -> None:
     assert [story.rollout.id for story in book.stories()] == ["ro-2", "ro"]
     assert book.find("a").rollout.id == "ro-2"
     assert book.find("other") is None
+
+
+def test_a_book_that_begins_at_a_state_knows_what_runs_and_forgets_what_ended_unseen() -> None:
+    """Where the journal was pruned the changes that ended a rollout may be gone."""
+    history = started()
+    book = read(history)
+    running = replace(rollout(), id="later", percent=30.0, content=content(4, 4), keys=("b",))
+    entry = Entry("b", Position(1, 9), 4, content(3, 3), running)
+    book.begin([entry, Entry("a", Position(1, 8), 2, content(2, 2))])
+
+    assert book.find("ro") is None
+    story = book.find("b")
+    assert (story.state, story.rollout.percent, story.decisions) == ("running", 30.0, [])
+    assert story.keys == {"b": {"key": "b", "from": 3, "to": 4}}
+
+    history.add(Op("b", "rollout", 4, content(4, 4)))
+    book.observe(history.head.header)
+    assert (story.state, [d["what"] for d in story.decisions]) == ("promoted", ["promote"])

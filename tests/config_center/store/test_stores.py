@@ -7,6 +7,7 @@ import shutil
 from collections.abc import AsyncIterator
 
 import pytest
+import redis.asyncio as redis
 
 from client_sdk.errors import SettingInvalid
 from client_sdk.records import Position
@@ -151,6 +152,38 @@ async def test_a_ring_entry_is_never_overwritten(store: Store) -> None:
     assert image.ring == {"fp": "kek:AAAA", "dek": "kek:CCCC"}
     assert await store.read_reports("ns", {}) == ([], {})
     assert await store.remove_bodies("ns", [], 0) == 0
+
+
+@pytest.mark.parametrize(
+    "program", ["valkey", pytest.param("redis", marks=pytest.mark.redis_server)]
+)
+async def test_a_large_body_goes_only_when_nobody_touched_it_for_a_while(program: str) -> None:
+    """A publish writes its bodies anew before it names them: that alone keeps them from going."""
+    binary = None if program == "valkey" else shutil.which("redis-server")
+    with running(binary) as server:
+        store = open_store(server.url, Retention())
+        history = await begun(store)
+        before = mark_of(history.head)
+        record = history.add(put("k", "x" * 20_000))
+        await store.commit("ns", before, [pending(history)])
+        (sha,) = record.bodies
+        raw = redis.Redis.from_url(server.url)
+        names = [f"cc:{{ns}}:obj:{name * 64}" for name in "ab"]
+        for name in names:
+            await raw.set(name, "left behind")
+        async with asyncio.timeout(20):
+            while min((await store.idle_bodies("ns")).values()) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)  # the server's clock of idleness has no event
+        await raw.mset({names[1]: "left behind"})
+        everything = [sha, "a" * 64, "b" * 64]
+
+        assert sorted(await store.idle_bodies("ns")) == sorted(everything)
+        assert await store.remove_bodies("ns", everything, 3600) == 0
+        assert await store.remove_bodies("ns", ["a" * 64, "b" * 64], 2) == 1
+        assert sorted(await store.idle_bodies("ns")) == sorted([sha, "b" * 64])
+        assert await store.idle_bodies("other") == {}
+        await raw.aclose()
+        await store.close()
 
 
 async def test_a_restarted_server_has_a_new_history() -> None:
