@@ -22,7 +22,8 @@ CREATE TABLE IF NOT EXISTS rows(
   c BLOB PRIMARY KEY, ns TEXT NOT NULL, e INTEGER NOT NULL, v INTEGER NOT NULL, id TEXT NOT NULL,
   header BLOB NOT NULL, sig BLOB NOT NULL, st TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
 DROP INDEX IF EXISTS rows_by_position;
-CREATE INDEX IF NOT EXISTS rows_of_history ON rows(ns, e, v) WHERE st IN ('committed', 'seen');
+CREATE INDEX IF NOT EXISTS rows_of_history ON rows(ns, e, v, st)
+  WHERE st IN ('committed', 'seen');
 CREATE INDEX IF NOT EXISTS rows_orphaned ON rows(ns, e, v) WHERE st = 'orphan';
 CREATE INDEX IF NOT EXISTS rows_by_id ON rows(ns, id);
 CREATE INDEX IF NOT EXISTS rows_beside ON rows(ns, at)

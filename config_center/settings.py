@@ -120,7 +120,7 @@ class Limits(_Section):
 
 
 class Retention(_Section):
-    """How long what is kept; something goes only when *all* its rules let it go."""
+    """How long what is kept; something goes only when *all* its rules let it go (retention.py)."""
 
     version_days: int = Field(90, ge=1, description="a version is kept this long")
     versions: int = Field(100, ge=1, description="newest versions of a key always kept")
@@ -128,8 +128,8 @@ class Retention(_Section):
     log_seconds: int = Field(3_600, ge=60, description="records this new are kept in the log")
     log_bytes: int = Field(64 * _MIB, ge=_MIB, description="cap of the log; it wins")
     id_seconds: int = Field(86_400, ge=3_600, description="idempotency keys are remembered")
-    journal_days: int = Field(30, ge=1, description="rows kept in the journal")
-    journal_rows: int = Field(10_000, ge=1_000, description="newest rows always in the journal")
+    journal_days: int = Field(30, ge=1, description="a change is kept this long")
+    journal_rows: int = Field(10_000, ge=1_000, description="newest changes always kept")
 
 
 class Settings(_Section):

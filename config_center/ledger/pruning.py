@@ -27,6 +27,7 @@ from client_sdk.state import NamespaceState
 from config_center import journal_base as base
 from config_center.ledger.words import Mode
 from config_center.retention import (
+    DAY_MS,
     due_rows,
     due_versions,
     is_worth_it,
@@ -35,7 +36,7 @@ from config_center.retention import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from client_sdk.records import Position, Record
     from client_sdk.signing import Verifier
@@ -77,6 +78,8 @@ class Pruner:
         self._verifier = verifier
         self._keep = keep
         self._collected_at: dict[str, int] = {}
+        self._looked_through_at: dict[str, int] = {}
+        self._touched: dict[str, set[str]] = {}
         self._clock_ms = clock_ms
 
     async def run(self, ledgers: Mapping[str, Ledger], every: float) -> None:
@@ -163,6 +166,7 @@ class Pruner:
     ) -> NamespaceState | None:
         before = None if state.position == START else state.c
         new, changed = await asyncio.to_thread(self._follow, state, rows)
+        self._touched.setdefault(ns, set()).update(entry.key for entry in changed)
         move = partial(base.advance, ns=ns, before=before, to=new.c, entries=changed)
         return new if await self._step(move) else None
 
@@ -206,16 +210,25 @@ class Pruner:
         await self._all(gone)
 
     async def _drop_versions(self, ledger: Ledger) -> None:
-        for entry in list(ledger.state.entries.values()):
-            if entry.latest > self._keep.versions:
-                await self._drop_versions_of(ledger.ns, entry)
+        """Of keys whose rows have left history; of all once a day, because versions age."""
+        ns, now, entries = ledger.ns, self._clock_ms(), ledger.state.entries
+        keys: Iterable[str] = self._touched.pop(ns, set())
+        if now - self._looked_through_at.get(ns, 0) >= DAY_MS:
+            self._looked_through_at[ns] = now
+            keys = list(entries)
+        for key in keys:
+            entry = entries.get(key)
+            if entry is not None and entry.latest > self._keep.versions:
+                await self._drop_versions_of(ns, entry)
 
     async def _drop_versions_of(self, ns: str, entry: Entry) -> None:
         found = await self._step(partial(base.aged_versions, ns=ns, key=entry.key))
-        content = entry.content
-        below = entry.version if content is None else content.rollback_of or content.version
-        back = await self._journal.stable_before(ns, entry.key, below)
         now = self._clock_ms()
+        if not due_versions(found, needed_versions(entry, None), now, self._keep):
+            return
+        content = entry.content
+        below = None if content is None else content.rollback_of or content.version
+        back = await self._journal.stable_before(ns, entry.key, below)
         due = due_versions(found, needed_versions(entry, back), now, self._keep)
         for at in range(0, len(due), _ROWS):
             part = due[at : at + _ROWS]
