@@ -259,12 +259,15 @@ async def test_an_old_copy_of_the_store_is_refused_and_says_how_to_go_on(tmp_pat
         status, problem, _ = await call("PUT", f"{NS}/keys/k", {"value": 1})
         accepted, told, _ = await call("POST", f"{NS}/restore", {"accept_loss": True})
         _, served, _ = await call("GET", f"{NS}/keys/k")
+        tried = await ledger.journal.transact(
+            lambda db: db.execute("SELECT count(*) FROM rows WHERE st = 'refused'").fetchone()
+        )
         await raw.delete("cc:{default}:head")  # as the sentence says
         await until(lambda: ledger.mode is Mode.EMPTY)
         restored, about, _ = await call("POST", f"{NS}/restore", {"from": "journal"})
         put, done, _ = await call("PUT", f"{NS}/keys/k", {"value": "on"})
 
-    assert (status, accepted) == (503, 503)
+    assert (status, accepted, tried) == (503, 503, (0,))  # and nothing was signed
     assert problem["type"].endswith("history-incomplete")
     assert "remove the key cc:{default}:head" in problem["detail"]
     assert told["detail"] in problem["detail"]

@@ -8,12 +8,13 @@ import secrets
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from client_sdk.contents import Op, Rollout
-from client_sdk.records import START
+from client_sdk.records import START, Position
 from client_sdk.state import NamespaceState
 from config_center import journal_base
 from config_center.journal import JournalDown
@@ -23,7 +24,7 @@ from config_center.ledger.registry import Registry
 from config_center.ledger.words import Draft, Mode, Planned
 from config_center.problems import Problem
 from config_center.retention import DAY_MS, Keep
-from config_center.store.base import Retention
+from config_center.store.base import Retention, StoredHead, StoreDown
 from config_center.store.memory import MemoryStore
 from config_center.store.redis import RedisStore
 from tests.config_center.ledger.test_recovery import fail_over, saved, trim, values
@@ -289,6 +290,59 @@ async def test_orphans_stay_and_what_never_was_history_goes(tmp_path: Path) -> N
         assert await bodies(ledger) == before
 
 
+async def test_what_the_base_serves_outlives_its_version(tmp_path: Path) -> None:
+    """The base stands where an older version was current: its body is needed to begin there."""
+    store = MemoryStore()
+    async with center(tmp_path, store) as registry:
+        ledger = registry.get("default")
+        await publish(ledger, 3, "other")
+        await publish(ledger, 10)
+        for number in range(3):
+            await ledger.submit(draft("other", f"new {number}"))
+        await pruner(registry, Keep(rows=5, versions=1)).prune(ledger)
+        state = ledger.state
+        assert await numbers(ledger, "other") == [4, 5, 6]
+        base = await ledger.journal.base_image("default")
+        assert base.missing() == set()
+    store.spaces = {}
+    async with center(tmp_path, store) as registry:
+        assert registry.get("default").state.digest == state.digest
+
+
+async def test_no_row_above_the_base_ever_goes_whatever_is_asked(tmp_path: Path) -> None:
+    async with center(tmp_path) as registry:
+        ledger, journal = registry.get("default"), registry.journal
+        await publish(ledger, 20)
+        far = Position(9, 9)
+        gone = partial(journal_base.let_go, ns="default", below=far, limit=100)
+        assert await journal.transact(gone) == 0
+        await pruner(registry).prune(ledger)
+        before = await rows_of(ledger)
+
+        assert await journal.transact(gone) == 0
+        assert await rows_of(ledger) == before
+
+
+async def test_a_base_that_somebody_else_moved_or_that_is_no_history_is_not_moved(
+    tmp_path: Path,
+) -> None:
+    async with center(tmp_path) as registry:
+        ledger, journal = registry.get("default"), registry.journal
+        await publish(ledger, 5)
+        first, second = (await journal.above("default", START))[1:3]
+        move = partial(journal_base.advance, ns="default", entries=())
+
+        assert not await journal.transact(partial(move, before=first.c, to=second.c))
+        await journal.mark([second.c], "orphan")
+        assert not await journal.transact(partial(move, before=None, to=second.c))
+        assert not await journal.transact(partial(journal_base.plant, ns="default", head=second.c))
+        assert await journal.transact(partial(move, before=None, to=first.c))
+        await journal.mark([first.c], "orphan")
+        assert await journal.base("default") is None  # it is void, and planted anew
+        await pruner(registry, Keep()).prune(ledger)
+        assert (await journal.base("default")).c == ledger.head.c
+
+
 # -- at any instant ---------------------------------------------------------------------------
 
 
@@ -356,13 +410,15 @@ async def test_the_task_prunes_by_itself_and_the_file_shrinks(tmp_path: Path) ->
         registry.pruner._keep = Keep(rows=10**6)
         for number in range(60):
             await ledger.submit(draft("k", secrets.token_hex(20_000) + str(number)))
-        await until(lambda: registry.pruner.size.file_bytes > 2_000_000)
+        pruning = registry.pruner
+        await until(lambda: "default" in pruning.size.namespaces)
+        await until(lambda: pruning.size.namespaces["default"].rows == 61)
         before = registry.pruner.size
         registry.pruner._keep, registry.pruner._clock_ms = KEEP, lambda: LATER
         await until(lambda: registry.pruner.size.file_bytes < before.file_bytes / 3)
         await until(lambda: registry.pruner.size.namespaces["default"].rows == 6)
 
-        assert before.namespaces["default"].rows == 61
+        assert before.file_bytes > 2_000_000
         assert before.namespaces["default"].oldest_ms > DAY_MS
 
 
@@ -389,10 +445,18 @@ async def test_a_publish_under_a_forgotten_id_that_the_store_remembers_is_refuse
 async def test_a_journal_that_fails_while_the_store_is_away_is_said_and_nothing_raises(
     tmp_path: Path,
 ) -> None:
+    class Away(MemoryStore):
+        away = False
+
+        async def head(self, ns: str) -> StoredHead | None:
+            if self.away:
+                raise StoreDown("nobody answers")
+            return await super().head(ns)
+
     async def broken(_: object) -> None:
         raise JournalDown("the disk fails")
 
-    store = MemoryStore()
+    store = Away()
     async with center(tmp_path, store) as registry:
         await publish(registry.get("default"), 2)
         fresh = Ledger("default", store, registry.journal, registry.key, registry.verifier)
@@ -400,6 +464,10 @@ async def test_a_journal_that_fails_while_the_store_is_away_is_said_and_nothing_
         store.spaces, spaces = {}, store.spaces
         await fresh.refresh()
         assert (fresh.mode, fresh.reason) == (Mode.UNREACHABLE, "the disk fails")
+        fresh.reason, store.away = "", True
+        await fresh.refresh()
+        assert (fresh.mode, fresh.reason) == (Mode.UNREACHABLE, "the disk fails")
+        store.away = False
         fresh.journal.transact = real  # type: ignore[method-assign]
         await fresh.refresh()
 
