@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _CLOSE_WITHIN = 3.0
+_GRACE = 3600  # seconds; longer than any commit may take between a body and its record
 
 
 class Center:
@@ -210,7 +211,7 @@ def _keep(settings: Settings) -> Keep:
         version_ms=keep.version_days * DAY_MS,
         versions=keep.versions,
         id_ms=keep.id_seconds * 1000,
-        grace=keep.log_seconds,
+        grace=max(_GRACE, keep.log_seconds),
     )
 
 

@@ -89,12 +89,16 @@ def entries_part(
     ).fetchall()
 
 
-def is_broken(db: sqlite3.Connection, ns: str) -> bool:
-    """True when history has a hole, or the base does not count any more: plant it anew."""
-    if db.execute("SELECT 1 FROM holes WHERE ns = ? LIMIT 1", (ns,)).fetchone():
-        return True
+def damage(db: sqlite3.Connection, ns: str) -> int | None:
+    """
+    ``None`` for a whole history. Else the base has to be planted anew: the number of the newest
+    hole, 0 where there is none but the base does not count any more.
+    """
+    (hole,) = db.execute("SELECT max(rowid) FROM holes WHERE ns = ?", (ns,)).fetchone()
+    if hole is not None:
+        return int(hole)
     known = db.execute("SELECT 1 FROM bases WHERE ns = ?", (ns,)).fetchone()
-    return known is not None and base_of(db, ns) is None
+    return 0 if known is not None and base_of(db, ns) is None else None
 
 
 def advance(
@@ -128,14 +132,17 @@ def plant_part(db: sqlite3.Connection, ns: str, entries: Sequence[Entry], *, fir
     _write_entries(db, ns, gen, entries)
 
 
-def plant(db: sqlite3.Connection, ns: str, head: bytes) -> bool:
-    """The new base is whole: it counts from now on. False when its row is not history any more."""
+def plant(db: sqlite3.Connection, ns: str, head: bytes, hole: int) -> bool:
+    """
+    The new base is whole: it counts from now on, and bridges the holes up to ``hole``; one that was
+    found meanwhile lies above it. False when its row is not history any more.
+    """
     row = db.execute(f"SELECT 1 FROM rows WHERE c = ? AND ns = ? AND {HISTORY}", (head, ns))
     if row.fetchone() is None:
         return False
     gen = _generation(db, ns) + 1
     db.execute("INSERT OR REPLACE INTO bases VALUES (?, ?, ?)", (ns, gen, head))
-    db.execute("DELETE FROM holes WHERE ns = ?", (ns,))
+    db.execute("DELETE FROM holes WHERE ns = ? AND rowid <= ?", (ns, hole))
     return True
 
 

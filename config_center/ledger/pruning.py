@@ -128,14 +128,15 @@ class Pruner:
     async def _mend(self, ledger: Ledger) -> None:
         """Plant the base anew where no row leads from it to the head, and clear what was before."""
         ns = ledger.ns
-        if await self._step(partial(base.is_broken, ns=ns)):
+        hole = await self._step(partial(base.damage, ns=ns))
+        if hole is not None:
             state, head = ledger.state, ledger.head
             assert head is not None  # a namespace that is READY has one
             entries = list(state.entries.values())
             for at in range(0, max(1, len(entries)), _ENTRIES):
                 part = entries[at : at + _ENTRIES]
                 await self._step(partial(base.plant_part, ns=ns, entries=part, first=at == 0))
-            if await self._step(partial(base.plant, ns=ns, head=head.c)):
+            if await self._step(partial(base.plant, ns=ns, head=head.c, hole=hole)):
                 log.info("the journal of %s begins anew at %s", ns, state.position)
         await self._all(partial(base.clear_old_base, ns=ns, limit=_ENTRIES))
 

@@ -145,6 +145,8 @@ class Registry:
             if await self._is_absent(ns):
                 await self._begin(ns)
             ledger = await self._attach(ns)
+            if ledger.mode is Mode.ENDED:  # another center was quicker with both
+                raise Problem("already-exists", f"the namespace name {ns!r} is taken")
             await self.lay_trust(ns)
             return ledger
 

@@ -189,7 +189,8 @@ async def test_a_hole_is_bridged_by_a_base_planted_from_what_was_verified(tmp_pa
         await pruner(a, Keep()).prune(ledger)
         await ledger.submit(draft("last", 1))
         state = ledger.state
-        assert not await ledger.journal.transact(lambda db: journal_base.is_broken(db, "default"))
+        whole = await ledger.journal.transact(lambda db: journal_base.damage(db, "default"))
+        assert whole is None
     store.spaces = {}
     async with center(tmp_path / "a", store) as a:
         ledger = a.get("default")
@@ -335,12 +336,31 @@ async def test_a_base_that_somebody_else_moved_or_that_is_no_history_is_not_move
         assert not await journal.transact(partial(move, before=first.c, to=second.c))
         await journal.mark([second.c], "orphan")
         assert not await journal.transact(partial(move, before=None, to=second.c))
-        assert not await journal.transact(partial(journal_base.plant, ns="default", head=second.c))
+        plant = partial(journal_base.plant, ns="default", hole=0)
+        assert not await journal.transact(partial(plant, head=second.c))
         assert await journal.transact(partial(move, before=None, to=first.c))
         await journal.mark([first.c], "orphan")
         assert await journal.base("default") is None  # it is void, and planted anew
         await pruner(registry, Keep()).prune(ledger)
         assert (await journal.base("default")).c == ledger.head.c
+
+
+async def test_a_hole_that_is_found_while_the_base_is_planted_is_bridged_the_next_time(
+    tmp_path: Path,
+) -> None:
+    async with center(tmp_path) as registry:
+        ledger, journal = registry.get("default"), registry.journal
+        await publish(ledger, 3)
+        damage = partial(journal_base.damage, ns="default")
+        await journal.hole("default", b"a", b"b")
+        first = await journal.transact(damage)
+        await journal.hole("default", b"c", b"d")
+        plant = partial(journal_base.plant, ns="default", head=ledger.head.c, hole=first)
+        assert await journal.transact(plant)
+
+        assert await journal.transact(damage) == first + 1
+        await pruner(registry).prune(ledger)
+        assert await journal.transact(damage) is None
 
 
 # -- at any instant ---------------------------------------------------------------------------
