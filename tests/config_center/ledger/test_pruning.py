@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -536,3 +539,52 @@ async def test_a_namespace_that_ended_is_not_taken_up_again_at_a_restart(tmp_pat
         with pytest.raises(Problem) as taken:
             await registry.create("team", "bob")
     assert taken.value.name == "already-exists"
+
+
+PRUNING = """
+import asyncio, sys
+from pathlib import Path
+from config_center.retention import Keep
+from tests.config_center.ledger.test_pruning import publish, pruner
+from tests.config_center.ledger.world import center, draft
+from tests.history import verifier
+
+async def main():
+    async with center(Path(sys.argv[1])) as registry:
+        ledger, number = registry.get("default"), 0
+        await publish(ledger, 300)
+        prune = pruner(registry, Keep(rows=5, versions=2))
+        while True:
+            for _ in range(20):
+                number += 1
+                await ledger.submit(draft("n", number))
+            print(number, ledger.state.digest.hex(), flush=True)
+            await prune.prune(ledger)
+
+asyncio.run(main())
+"""
+
+
+async def test_kill_9_while_it_prunes_leaves_base_and_rows_that_lead_to_what_was_told(
+    tmp_path: Path,
+) -> None:
+    """The store is that process's memory: after the kill there is the journal, and nothing else."""
+    for wait in (0.05, 0.15, 0.3):
+        home = tmp_path / str(wait)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", PRUNING, str(home), stdout=subprocess.PIPE
+        )
+        line = await asyncio.wait_for(process.stdout.readline(), 30)
+        await asyncio.sleep(wait)  # somewhere inside of a round; any place will do
+        process.send_signal(signal.SIGKILL)
+        rest = (await process.stdout.read()).splitlines()
+        await process.wait()
+        told, digest = (rest[-1] if rest else line).decode().split()
+        async with center(home) as registry:
+            ledger = registry.get("default")
+            base = await ledger.journal.base("default")
+
+            assert ledger.mode is Mode.EMPTY
+            assert int(values(ledger)["n"]) >= int(told)
+            assert int(values(ledger)["n"]) > int(told) or ledger.state.digest.hex() == digest
+            print(f"killed after {wait} s: base {base and base.position}, told {told}")
