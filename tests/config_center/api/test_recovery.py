@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +12,24 @@ import pytest
 import redis.asyncio as redis
 
 from client_sdk import Client
+from config_center.ledger.keeper import Rhythm
 from config_center.ledger.pruning import Pruner
 from config_center.ledger.words import Mode
 from config_center.retention import Keep
-from tests.config_center.api.world import NS, Http, http
+from tests.config_center.api.world import NS, QUICK, Http, http
 from tests.redis_server import running
 from tests.until import until
 
+# For a store that is replaced key by key: the guard would see it half done.
+UNGUARDED = replace(QUICK, guard_every=3600)
 SECRET = {"json_schema": {"type": "string", "writeOnly": True}}
 
 
 @contextlib.asynccontextmanager
-async def world(home: Path) -> AsyncIterator[tuple[Http, redis.Redis, str]]:
+async def world(home: Path, rhythm: Rhythm = QUICK) -> AsyncIterator[tuple[Http, redis.Redis, str]]:
     with running() as server:
         raw = redis.Redis.from_url(server.url)
-        async with http(home, redis=server.url) as call:
+        async with http(home, redis=server.url, rhythm=rhythm) as call:
             yield call, raw, server.url
         await raw.aclose()
 
@@ -247,7 +251,7 @@ async def test_a_pruned_journal_restores_values_secrets_and_large_bodies(
 
 
 async def test_an_old_copy_of_the_store_is_refused_and_says_how_to_go_on(tmp_path: Path) -> None:
-    async with world(tmp_path) as (call, raw, _):
+    async with world(tmp_path, UNGUARDED) as (call, raw, _):
         await call("PUT", f"{NS}/keys/k", {"value": "ancient"})
         replica = await lost(call, raw)
         for number in range(20):
