@@ -17,10 +17,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from client_sdk.errors import SettingInvalid
 from client_sdk.private_files import read_private
+from client_sdk.redis_url import TLS_FILES, TLS_OPTIONS, TLS_SCHEMES, group_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,9 +31,10 @@ SERVER_PREFIX = "CONFIG_CENTER_SERVER__"
 DEFAULT_URL = "http://127.0.0.1:8848"
 
 HTTP_SCHEMES = ("http", "https")
-REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel")
-LATER_SCHEMES = ("redis+cluster",)
-SENTINEL = "redis+sentinel://"
+REDIS_SCHEMES = (
+    *("redis", "rediss", "unix"),
+    *("redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"),
+)
 
 NAMESPACE = re.compile(r"_?[a-z0-9][a-z0-9-]{0,62}")  # a leading _ is the center's own
 _INSTANCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")  # becomes a directory name
@@ -40,6 +42,8 @@ _OF_THE_ORCHESTRATOR = re.compile(
     r"CONFIG_CENTER(_\w+)?_(SERVICE_HOST|SERVICE_PORT(_\w+)?"
     r"|PORT(_\d+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)?)|CONFIG_CENTER_(ENV_\w+|NAME)"
 )
+
+_PASSWORD_OPTION = re.compile(r"([?&](?:ssl_)?password=)[^&]*")
 
 _VARIABLES = {
     "URL": "where the center is; several, preferred first, separated by commas",
@@ -140,20 +144,17 @@ def parse_urls(text: str) -> tuple[Address, ...]:
 def parse_url(url: str) -> Address:
     """One address. Raises SettingInvalid with what it should look like, never with the password."""
     scheme, separator, _ = url.partition("://")
-    if scheme in LATER_SCHEMES and separator:
-        raise SettingInvalid(
-            f"{scheme}:// is not supported yet; give the master as redis://HOST:PORT, or the "
-            "center's own http:// or https:// address"
-        )
     if not separator or scheme not in (*HTTP_SCHEMES, *REDIS_SCHEMES):
         known = ", ".join(HTTP_SCHEMES + REDIS_SCHEMES)
         raise SettingInvalid(
             f"{without_password(url)!r} is not an address; it begins with one of {known}, for "
             f"example {DEFAULT_URL}"
         )
-    if scheme == "redis+sentinel":
-        hosts, _, _ = sentinels_of(url)
-        return Address(url, scheme, all(is_loopback(host) for host, _ in hosts))
+    if scheme in REDIS_SCHEMES:
+        _check_tls(url, scheme)
+    group = group_of(url)
+    if group is not None:
+        return Address(url, scheme, all(is_loopback(host.name) for host in group.hosts))
     return _of_one_host(url, scheme)
 
 
@@ -165,35 +166,18 @@ def _of_one_host(url: str, scheme: str) -> Address:
     return Address(url, scheme, scheme == "unix" or is_loopback(parts.hostname or ""))
 
 
-def sentinels_of(url: str) -> tuple[list[tuple[str, int]], str, dict[str, str | None]]:
-    """
-    The sentinels, the service they watch, and how to open its master (username, password, db).
-    Raises SettingInvalid.
-    """
-    authority, _, place = url.removeprefix(SENTINEL).partition("/")
-    user, at, listed = authority.rpartition("@")
-    service, _, db = place.partition("/")
-    if not service or (db and not db.isdigit()):
-        raise _unlike()
-    access: dict[str, str | None] = {"db": db} if db else {}
-    if at:
-        name, _, password = user.partition(":")
-        access |= {"username": unquote(name) or None, "password": unquote(password) or None}
-    return [_sentinel(host) for host in listed.split(",")], service, access
-
-
-def _sentinel(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdigit():
-        raise _unlike()
-    return host.strip("[]"), int(port)
-
-
-def _unlike() -> SettingInvalid:
-    return SettingInvalid(
-        "sentinels are written redis+sentinel://HOST:26379,HOST:26379/SERVICE, for example "
-        "redis+sentinel://10.0.0.1:26379,10.0.0.2:26379/config"
-    )
+def _check_tls(url: str, scheme: str) -> None:
+    """The library would say of a misspelt option only later, and in its own words."""
+    for name, value in parse_qsl(url.partition("?")[2]):
+        if not name.startswith("ssl"):
+            continue
+        if name not in TLS_OPTIONS:
+            raise SettingInvalid(f"there is no option {name}{nearest(name, TLS_OPTIONS)}")
+        if scheme not in TLS_SCHEMES:
+            secure = scheme.replace("redis", "rediss", 1) if scheme != "unix" else "rediss"
+            raise SettingInvalid(f"{name} is for a connection by TLS: write {secure}://")
+        if name in TLS_FILES and not Path(value).is_file():
+            raise SettingInvalid(f"there is no file {value}, given as {name}")
 
 
 def is_loopback(host: str) -> bool:
@@ -207,7 +191,8 @@ def is_loopback(host: str) -> bool:
 
 
 def without_password(url: str) -> str:
-    """The URL with ``***`` for the password."""
+    """The URL with ``***`` for its passwords."""
+    url = _PASSWORD_OPTION.sub(r"\1***", url)
     scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
     authority, at, place = rest.rpartition("@")
     if not at:

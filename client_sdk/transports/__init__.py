@@ -34,6 +34,9 @@ TRANSPORTS: dict[str, Callable[[Address, str, str | None, float], Transport]] = 
     "rediss": _redis,
     "unix": _redis,
     "redis+sentinel": _redis,
+    "rediss+sentinel": _redis,
+    "redis+cluster": _redis,
+    "rediss+cluster": _redis,
 }
 
 

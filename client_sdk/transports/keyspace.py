@@ -12,14 +12,18 @@ one script may touch them. Layout (frames and rows are those of ``records`` and 
     cc:{ns}:ids     HASH    change id -> "e v c req_hash"
     cc:{ns}:idt     ZSET    change id by commit time, milliseconds
     cc:{ns}:obj:<sha256>    body over 8 KiB, written before the record that names it
-    cc:{ns}:beat    HASH    center -> milliseconds of its last check
-    cc:{ns}:lease   STRING  the center that publishes the heartbeat
+    cc:{ns}:beat    HASH    center -> milliseconds of its last check;
+                            lease = until when, and which center publishes the heartbeat;
+                            want = until when, and which center lost a race
     cc:{ns}:rep:<instance>  STREAM  reports, field r, written by that instance only
     cc:{ns}:dig     HASH    bucket -> hash (a hint; the signed root proves it)
-    cc:{ns}:want    STRING  the center that lost a race, for a second
     cc:{ns}:ring    HASH    data-key id -> KEK:BASE64, the wrapped key
     cc:{ns}:trust   STRING  the root-signed list of signing keys
     cc:{ns}:events  channel frames of records and beats
+
+While a slot of a cluster moves, a script runs only where all keys that it names are there. So those
+of a change are few and fixed, they are made with the namespace (``cur`` and ``dig`` with its first
+key), none of them expires, and what is short-lived is a field.
 
 ``e v c`` and ``rid`` in the head are hints for the scripts; what counts is the signed ``rec``.
 """
@@ -69,18 +73,8 @@ class Keyspace:
 
     @property
     def beat(self) -> str:
-        """HASH of the centers' last checks."""
+        """HASH of the centers' last checks, and of who leads and who waits."""
         return self._name("beat")
-
-    @property
-    def lease(self) -> str:
-        """STRING that names the center which publishes the heartbeat."""
-        return self._name("lease")
-
-    @property
-    def want(self) -> str:
-        """STRING: the center that lost a race and waits for its turn."""
-        return self._name("want")
 
     @property
     def digests(self) -> str:

@@ -8,23 +8,39 @@ task reads the socket into a bounded queue, because a read that is cancelled hal
 rest of its message; a full queue drops the link, which costs a catch-up and no change.
 
 Reads go over a second connection with deadlines and without retries.
+
+Of a cluster both go to the node that owns the namespace's slot, found anew at every ``open``. When
+the slot moves, the server ends the subscription unasked, and a read is sent elsewhere: either is
+TransportDown, and who opens again is where the slot is. Only while it moves, when nothing is run, a
+read is asked again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from typing import TYPE_CHECKING, Any
 
 from client_sdk.errors import NotVerified, TransportDown
 from client_sdk.image import Image, decode_row
 from client_sdk.records import START, Position, Record
+from client_sdk.redis_url import group_of
 from client_sdk.transports.base import Event, Frame, Pong, Subscribed, Transport
+from client_sdk.transports.cluster import Cluster, settled
 from client_sdk.transports.keyspace import Keyspace
-from client_sdk.transports.redis_client import close_client, close_link, redis_client, redis_link
+from client_sdk.transports.redis_client import (
+    close_client,
+    close_link,
+    redis_client,
+    redis_link,
+    words_of,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+    import redis.asyncio as redis
 
     from client_sdk.image import Ring
     from client_sdk.state import Entry
@@ -34,7 +50,7 @@ _REPORTS_KEPT = 100
 
 
 class RedisTransport(Transport):
-    """One namespace on one Redis, by URL (redis, rediss, unix, redis+sentinel)."""
+    """One namespace on a Redis, by URL (redis, rediss, unix; +sentinel, +cluster)."""
 
     name = "redis"
 
@@ -58,10 +74,8 @@ class RedisTransport(Transport):
             "retry": Retry(NoBackoff(), 0),
             "protocol": 2,
         }
-        self._reads = redis_client(self._url, max_connections=4, **options)
-        self._link = redis_link(self._url, **{**options, "socket_timeout": None})
         try:
-            await asyncio.wait_for(self._subscribe(), self._timeout)
+            await asyncio.wait_for(self._connect(options), self._timeout)
         except BaseException as error:
             await self.close()
             if isinstance(error, asyncio.CancelledError):
@@ -69,11 +83,34 @@ class RedisTransport(Transport):
             raise _down(error) from error
         self._reader = asyncio.create_task(self._read_for_ever(), name=f"redis link of {self._ns}")
 
-    async def _subscribe(self) -> None:
+    async def _connect(self, options: dict[str, Any]) -> None:
+        url, subscribe, group = self._url, "SUBSCRIBE", group_of(self._url)
+        if group is not None and group.kind == "cluster":
+            owner = await Cluster(group, options).owner(self._ns)
+            url, subscribe = group.url_of(owner), "SSUBSCRIBE"
+        self._reads = redis_client(url, max_connections=4, **options)
+        self._link = redis_link(url, **{**options, "socket_timeout": None})
         await self._link.connect()
-        await self._link.send_command("SUBSCRIBE", self._keys.events)
+        if subscribe == "SUBSCRIBE":
+            await self._refuse_cluster()
+        await self._link.send_command(subscribe, self._keys.events)
         reply = await self._link.read_response()
         self._events.put_nowait(_event(reply))
+
+    async def _refuse_cluster(self) -> None:
+        """A node of a cluster would take the plain subscription, and never say a word."""
+        from redis.exceptions import ResponseError
+
+        await self._link.send_command("HELLO")
+        try:
+            about = list(await self._link.read_response(disconnect_on_error=False))
+        except ResponseError:  # a proxy that does not know it
+            return
+        if b"mode" in about and about[about.index(b"mode") + 1] == b"cluster":
+            raise TransportDown(
+                "redis: this server is a node of a cluster; write redis+cluster://HOST:PORT",
+                permanent=True,
+            )
 
     async def _read_for_ever(self) -> None:
         try:
@@ -103,10 +140,13 @@ class RedisTransport(Transport):
             raise _down(error) from error
 
     async def read_log(self, after: Position) -> list[Record] | None:
-        pipe = self._reads.pipeline(transaction=True)
-        pipe.xrange(self._keys.log, min=f"({after}", max="+")
-        pipe.xrange(self._keys.log, min="-", max="+", count=1)
-        rows, oldest = await self._read(pipe.execute())
+        def ask(redis: redis.Redis) -> Awaitable[Any]:
+            pipe = redis.pipeline(transaction=True)
+            pipe.xrange(self._keys.log, min=f"({after}", max="+")
+            pipe.xrange(self._keys.log, min="-", max="+", count=1)
+            return pipe.execute()
+
+        rows, oldest = await self._read(ask)
         if after > START and not (oldest and _follows(oldest[0][0], after)):
             return None  # also an empty log: it is never trimmed to nothing
         try:
@@ -115,11 +155,14 @@ class RedisTransport(Transport):
             raise TransportDown(f"the log cannot be read: {error}") from error
 
     async def read_image(self) -> Image:
-        pipe = self._reads.pipeline(transaction=True)
-        pipe.hget(self._keys.head, "rec")
-        pipe.hgetall(self._keys.current)
-        pipe.hgetall(self._keys.ring)
-        frame, rows, ring = await self._read(pipe.execute())
+        def ask(redis: redis.Redis) -> Awaitable[Any]:
+            pipe = redis.pipeline(transaction=True)
+            pipe.hget(self._keys.head, "rec")
+            pipe.hgetall(self._keys.current)
+            pipe.hgetall(self._keys.ring)
+            return pipe.execute()
+
+        frame, rows, ring = await self._read(ask)
         if frame is None:
             raise TransportDown(f"the store holds nothing for the namespace {self._ns!r}")
         entries = await asyncio.to_thread(_decode_rows, rows)
@@ -131,21 +174,22 @@ class RedisTransport(Transport):
         wanted = list(hashes)
         if not wanted:
             return {}
-        found = await self._read(self._reads.mget([self._keys.body(sha) for sha in wanted]))
+        names = [self._keys.body(sha) for sha in wanted]
+        found = await self._read(lambda redis: redis.mget(names))
         return {sha: body for sha, body in zip(wanted, found) if body is not None}  # noqa: B905  # 3.10 has strict=, but MGET answers one for one
 
     async def read_trust(self) -> bytes:
-        document = await self._read(self._reads.get(self._keys.trust))
+        document = await self._read(lambda redis: redis.get(self._keys.trust))
         if document is None:
             raise TransportDown(f"the store has no list of signing keys for {self._ns!r}")
         return bytes(document)
 
     async def read_ring(self) -> Ring:
-        return _texts(await self._read(self._reads.hgetall(self._keys.ring)))
+        return _texts(await self._read(lambda redis: redis.hgetall(self._keys.ring)))
 
     async def send_report(self, instance: str, frame: bytes) -> None:
         stream = self._keys.reports(instance)
-        await self._read(self._reads.xadd(stream, {"r": frame}, maxlen=_REPORTS_KEPT))
+        await self._read(lambda redis: redis.xadd(stream, {"r": frame}, maxlen=_REPORTS_KEPT))
 
     async def close(self) -> None:
         if self._reader is not None:
@@ -156,9 +200,10 @@ class RedisTransport(Transport):
                 with contextlib.suppress(Exception):
                     await close(each)
 
-    async def _read(self, call: Any) -> Any:
+    async def _read(self, ask: Callable[[redis.Redis], Awaitable[Any]]) -> Any:
+        until = time.monotonic() + self._timeout
         try:
-            return await asyncio.wait_for(call, self._timeout)
+            return await asyncio.wait_for(settled(lambda: ask(self._reads), until), self._timeout)
         except asyncio.CancelledError:
             raise
         except Exception as error:
@@ -172,9 +217,9 @@ def _follows(row: bytes, after: Position) -> bool:
 
 def _event(reply: Any) -> Event:
     kind = reply[0] if isinstance(reply, list | tuple) else reply
-    if kind == b"message":
+    if kind in (b"message", b"smessage"):
         return Frame(reply[2])
-    if kind == b"subscribe":
+    if kind in (b"subscribe", b"ssubscribe"):
         return Subscribed()
     if kind in (b"pong", b"PONG"):
         return Pong()
@@ -184,7 +229,7 @@ def _event(reply: Any) -> Event:
 def _down(error: BaseException) -> TransportDown:
     if isinstance(error, TransportDown):
         return error
-    return TransportDown(f"redis: {str(error) or type(error).__name__}")
+    return TransportDown(f"redis: {words_of(error)}")
 
 
 def _decode_rows(rows: Mapping[bytes, bytes]) -> tuple[Entry, ...]:

@@ -1,19 +1,22 @@
 """
 Clients of a Redis by URL, whatever stands between: a server, a socket, or sentinels.
 
-``redis+sentinel://[USER:PASSWORD@]HOST:PORT,HOST:PORT/SERVICE[/DB]`` names sentinels. Every new
-connection asks them for the present master anew, and one that finds itself on a replica ends; so
-whoever connects again after a failover is where the others are.
+Every new connection by sentinels asks them for the present master anew, and one that finds itself
+on a replica ends; so whoever connects again after a failover is where the others are. Of a cluster
+each node is a server of its own here (``cluster``).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from client_sdk.settings import SENTINEL, sentinels_of
+from client_sdk.redis_url import Group, Host, group_of
 
 if TYPE_CHECKING:
     import redis.asyncio as redis
+
+_TIMEOUTS = ("socket_timeout", "socket_connect_timeout", "retry")
+_OF_ONE_SERVER = ("host", "port", "connection_class")
 
 
 def redis_client(url: str, *, single: bool = False, **options: Any) -> redis.Redis:
@@ -23,9 +26,10 @@ def redis_client(url: str, *, single: bool = False, **options: Any) -> redis.Red
     """
     import redis.asyncio as redis
 
-    if not url.startswith(SENTINEL):
+    group = group_of(url)
+    if group is None:
         return redis.Redis.from_url(url, single_connection_client=single, **options)
-    pool = _sentinel_pool(url, options)
+    pool = _sentinel_pool(group, options)
     return redis.Redis(connection_pool=pool, single_connection_client=single)
 
 
@@ -33,10 +37,11 @@ def redis_link(url: str, **options: Any) -> Any:
     """One bare connection that is not connected yet. Raises SettingInvalid."""
     import redis.asyncio as redis
 
-    if not url.startswith(SENTINEL):
+    group = group_of(url)
+    if group is None:
         pool = redis.ConnectionPool.from_url(url, **options)
     else:
-        pool = _sentinel_pool(url, options)
+        pool = _sentinel_pool(group, options)
     link = pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py
     link.made_by = pool  # a connection by sentinels knows its pool by a weak reference only
     return link
@@ -54,6 +59,38 @@ async def close_link(link: Any) -> None:
     await _close_pool(link.made_by)
 
 
+def words_of(error: BaseException) -> str:
+    """What went wrong, for people: with what to do about it where the library does not say."""
+    from redis.exceptions import AskError, ClusterDownError, MovedError, TryAgainError
+
+    said = str(error) or type(error).__name__
+    if isinstance(error, MovedError):
+        return f"the slot is at another node ({said}); a cluster is written redis+cluster://"
+    if isinstance(error, AskError | TryAgainError):
+        return f"the slot is being moved, nothing was run ({said}); try again"
+    if isinstance(error, ClusterDownError):
+        return f"the cluster does not serve this slot, nothing was run ({said})"
+    return said + _advice_on_tls(said)
+
+
+def _advice_on_tls(said: str) -> str:
+    for part, advice in _TLS_ADVICE.items():
+        if part in said:
+            return f"; {advice}"
+    return ""
+
+
+_TLS_ADVICE = {  # by what the TLS library says; the first that fits
+    "ostname mismatch": "connect by a name in its certificate, or issue one with this name",
+    "IP address mismatch": "connect by a name in its certificate, or issue one with this address",
+    "certificate verify failed": "name the authority that signed it: ?ssl_ca_certs=FILE",
+    "CERTIFICATE_REQUIRED": "it wants to know us: ?ssl_certfile=FILE&ssl_keyfile=FILE",
+    "certificate required": "it wants to know us: ?ssl_certfile=FILE&ssl_keyfile=FILE",
+    "WRONG_VERSION_NUMBER": "it does not speak TLS there; write redis://, or its TLS port",
+    "record layer failure": "it does not speak TLS there; write redis://, or its TLS port",
+}
+
+
 async def _close_pool(pool: Any) -> None:
     manager = getattr(pool, "sentinel_manager", None)
     for each in () if manager is None else manager.sentinels:
@@ -61,14 +98,18 @@ async def _close_pool(pool: Any) -> None:
     await pool.disconnect()
 
 
-def _sentinel_pool(url: str, options: dict[str, Any]) -> Any:
+def _sentinel_pool(group: Group, options: dict[str, Any]) -> Any:
+    from redis.asyncio.connection import parse_url
     from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 
-    hosts, service, access = sentinels_of(url)
+    given = parse_url(group.url_of(Host("service", 1)))
+    access = {name: value for name, value in given.items() if name not in _OF_ONE_SERVER}
+    tls = {name: value for name, value in access.items() if name.startswith("ssl")}
     asking = {name: options[name] for name in _TIMEOUTS if options.get(name)}
     asking.setdefault("socket_timeout", options.get("socket_connect_timeout"))
-    sentinel = Sentinel(hosts, sentinel_kwargs=asking)  # type: ignore[no-untyped-call]  # redis-py
-    return SentinelConnectionPool(service, sentinel, **{**options, **access})  # type: ignore[no-untyped-call]  # redis-py
-
-
-_TIMEOUTS = ("socket_timeout", "socket_connect_timeout", "retry")
+    secure = group.scheme == "rediss"
+    if secure:
+        asking.update(tls, ssl=True)
+    sentinel = Sentinel([(host.name, host.port) for host in group.hosts], sentinel_kwargs=asking)  # type: ignore[no-untyped-call]  # redis-py
+    every = {**options, **access, "ssl": secure}
+    return SentinelConnectionPool(group.service, sentinel, **every)  # type: ignore[no-untyped-call]  # redis-py

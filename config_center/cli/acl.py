@@ -12,14 +12,15 @@ from config_center.cli.show import AsJson, as_json
 # What a client sends: it reads, listens, and writes its own reports.
 _CLIENT = (
     *("ping", "hello", "auth", "select", "client|setinfo", "client|setname"),
-    *("subscribe", "unsubscribe", "multi", "exec", "discard"),
+    *("subscribe", "unsubscribe", "ssubscribe", "sunsubscribe", "multi", "exec", "discard"),
     *("get", "mget", "hget", "hgetall", "xrange", "xadd"),
 )
 # What a center sends, by itself and in its scripts.
 _CENTER = (
     *("ping", "hello", "auth", "select", "client|setinfo", "client|setname"),
     *("multi", "exec", "discard", "info", "config|get", "wait", "evalsha", "script|load"),
-    *("get", "mget", "set", "mset", "del", "unlink", "exists", "rename", "publish"),
+    *("get", "mget", "set", "mset", "del", "unlink", "exists", "rename"),
+    *("publish", "spublish", "time"),
     *("hget", "hmget", "hgetall", "hset", "hsetnx", "hdel", "hexists"),
     *("xadd", "xrange", "xread", "xtrim", "xinfo|stream", "zadd", "zrem", "zrangebyscore"),
     *("scan", "object|idletime"),

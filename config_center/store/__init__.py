@@ -30,6 +30,9 @@ STORES: dict[str, Callable[[str, Retention, int], Store]] = {
     "rediss": _redis,
     "unix": _redis,
     "redis+sentinel": _redis,
+    "rediss+sentinel": _redis,
+    "redis+cluster": _redis,
+    "rediss+cluster": _redis,
     "memory": _memory,
 }
 

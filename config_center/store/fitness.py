@@ -19,6 +19,18 @@ def judge_version(info: Mapping[str, Any]) -> Iterable[Finding]:
         yield Finding(f"the store is version {version}", "use Redis 7.0 or Valkey", fatal=True)
 
 
+def judge_mode(info: Mapping[str, Any], *, clustered: bool) -> Iterable[Finding]:
+    """Is it what its URL says? Messages are told otherwise in a cluster."""
+    if bool(int(info.get("cluster_enabled", 0))) is clustered:
+        return
+    if clustered:
+        yield Finding("it is no node of a cluster", "write redis://HOST:PORT", fatal=True)
+    else:
+        yield Finding(
+            "the store is a node of a cluster", "write redis+cluster://HOST:PORT", fatal=True
+        )
+
+
 def judge_config(config: Mapping[str, str]) -> Iterable[Finding]:
     """Durability and eviction."""
     wanted = {

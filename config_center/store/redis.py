@@ -1,10 +1,11 @@
 """
-The store on Redis or Valkey: three scripts and a few reads.
+The store on Redis or Valkey: four scripts and a few reads.
 
 Scripts run on a connection of their own, one at a time, with the library's retries off: a lost
-reply would otherwise run a write twice. Reads use a pool and may be repeated. Bodies over 8 KiB are
-written before the script that names them, so a record never points at nothing; what nothing names
-any more goes with collecting.py.
+reply would otherwise run a write twice. Reads use a pool and may be repeated. Which server that is,
+of a cluster, is the business of ``servers``. Bodies over 8 KiB are written before the script that
+names them, so a record never points at nothing; what nothing names any more goes with
+collecting.py.
 
 Log rows and notices carry the bodies when they are small together; a notice that would be larger
 than the frame cap carries none, and one whose header alone is too large is not sent: the next beat
@@ -17,7 +18,7 @@ import asyncio
 import logging
 import secrets
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -27,7 +28,6 @@ from client_sdk.errors import NotVerified
 from client_sdk.image import Image
 from client_sdk.records import INLINE_LIMIT, START, Position, Record
 from client_sdk.transports.keyspace import Keyspace
-from client_sdk.transports.redis_client import close_client, redis_client
 from config_center.store.base import (
     Beaten,
     BeatOutcome,
@@ -54,8 +54,7 @@ from config_center.store.decoding import (
     proof_of,
     text_of,
 )
-from config_center.store.fitness import UNSEEN, judge_config, judge_version
-from config_center.store.script_line import TIMEOUT, ScriptLine, reason, refusal
+from config_center.store.script_line import TIMEOUT, reason, refusal
 from config_center.store.scripts import (
     hashes_of,
     is_inline,
@@ -64,16 +63,21 @@ from config_center.store.scripts import (
     restored_args,
     rows_of,
 )
+from config_center.store.servers import servers_of
 from config_center.store.trimming import trim
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+
+    import redis.asyncio as redis
 
     from client_sdk.image import Ring
     from client_sdk.steps import Mark
     from config_center.store.base import Pending, Restored
+    from config_center.store.servers import Server
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _WAIT = 1.0
 _ROWS_AT_ONCE = 500
@@ -86,7 +90,7 @@ _OUTCOMES: dict[bytes, CommitOutcome] = {
 
 class RedisStore(Store):
     """
-    One Redis or Valkey server, by URL (redis, rediss, unix, redis+sentinel).
+    A Redis or Valkey, by URL (redis, rediss, unix; +sentinel, +cluster).
 
     A change counts once ``replicas`` have it; with fewer after ``wait`` seconds its outcome is
     unknown (docs/protocol.md).
@@ -109,24 +113,24 @@ class RedisStore(Store):
             "retry": Retry(NoBackoff(), 0),
             "protocol": 2,
         }
-        self._reads = redis_client(url, max_connections=16, **options)
-        self._scripts = ScriptLine(url, options)
-        self._bodies = Collector(self._reads)
+        self._servers = servers_of(url, options)
         self._trims = 0
 
     async def open(self) -> None:
-        await self._read(self._reads.ping())
+        await self._speak(self._servers.open())
 
     async def close(self) -> None:
-        await close_client(self._reads)
-        await self._scripts.close()
+        await self._servers.close()
 
     async def head(self, ns: str) -> StoredHead | None:
-        pipe = self._reads.pipeline(transaction=True)
-        pipe.hmget(Keyspace(ns).head, [*HEAD, "rid"])
-        pipe.info("replication")
+        def ask(redis: redis.Redis) -> Awaitable[Any]:
+            pipe = redis.pipeline(transaction=True)
+            pipe.hmget(Keyspace(ns).head, [*HEAD, "rid"])
+            pipe.info("replication")
+            return pipe.execute()
+
         with proof_of(ns):
-            (*fields, rid), info = await self._look(pipe.execute())
+            (*fields, rid), info = await self._look(ns, ask)
             record = decode_head(ns, fields)
             if record is None:
                 return None
@@ -135,29 +139,28 @@ class RedisStore(Store):
     async def create(self, pending: Pending) -> CommitOutcome:
         record = pending.record
         keys = Keyspace(record.header.ns)
-        names = [keys.head, keys.log, keys.ids, keys.id_times]
+        names = [keys.head, keys.log, keys.ids, keys.id_times, keys.beat]
         e, v = record.position
         frame = record.encode()
-        args = [keys.events, e, v, record.c.hex(), record.header.id, record.header.req_hash]
-        return _outcome(await self._scripts.run("create", names, [*args, frame, _now()]))
+        args = [e, v, record.c.hex(), record.header.id, record.header.req_hash]
+        return _outcome(await self._run(keys, "create", names, [*args, frame, _now()]))
 
     async def restore(self, pending: Pending, ring: Ring, ids: Sequence[Restored]) -> CommitOutcome:
         keys = Keyspace(pending.record.header.ns)
         for sha, body in large_bodies(pending).items():
-            await self._read(self._reads.set(keys.body(sha), body))
+            await self._keep(keys, {keys.body(sha): body})
         # Beside the place where they belong, so that half of it is never a namespace.
         beside = {keys.beside(keys.current): rows_of(pending)}
         beside[keys.beside(keys.digests)] = hashes_of(pending)
-        await self._read(self._reads.unlink(*beside))
+        await self._read(keys.ns, lambda redis: redis.unlink(*beside))
         for name, rows in beside.items():
             for at in range(0, len(rows), _ROWS_AT_ONCE):
-                part = dict(rows[at : at + _ROWS_AT_ONCE])
-                await self._read(self._reads.hset(name, mapping=part))
+                await self._fill(keys.ns, name, dict(rows[at : at + _ROWS_AT_ONCE]))
         if ring:
             await self.write_ring(keys.ns, ring)
         names = [keys.head, keys.log, keys.current, keys.digests, keys.ids, keys.id_times]
-        args = [keys.events, *restored_args(pending.record, ids, _now())]
-        return _outcome(await self._scripts.run("restore", [*names, *beside], args))
+        args = restored_args(pending.record, ids, _now())
+        return _outcome(await self._run(keys, "restore", [*names, *beside], args))
 
     async def commit(
         self, ns: str, expected: Mark, pendings: Sequence[Pending], *, adopt: bool = False
@@ -165,10 +168,9 @@ class RedisStore(Store):
         keys = Keyspace(ns)
         await self._write_large(keys, pendings)
         names = [keys.head, keys.log, keys.current, keys.ids, keys.id_times]
-        names += [keys.digests, keys.want]
+        names += [keys.digests, keys.beat]
         now = _now()
         args: list[Any] = [
-            keys.events,
             *expected.position,
             expected.c.hex(),
             "1" if adopt else "0",
@@ -180,8 +182,8 @@ class RedisStore(Store):
         ]
         for pending in pendings:
             args += record_args(pending)
-        reply = await self._scripts.run(
-            "commit", names, args, replicas=self._replicas, wait=self._wait
+        reply = await self._run(
+            keys, "commit", names, args, replicas=self._replicas, wait=self._wait
         )
         outcome = _outcome(reply)
         if isinstance(outcome, Committed):
@@ -189,14 +191,23 @@ class RedisStore(Store):
         return outcome
 
     async def is_replicated(self, ns: str) -> bool:
-        beats = Keyspace(ns).beat
-        return await self._scripts.is_replicated(beats, replicas=self._replicas, wait=self._wait)
+        if not self._replicas:
+            return True
+
+        def ask(server: Server) -> Awaitable[bool]:
+            return server.scripts.is_replicated(
+                Keyspace(ns).beat, replicas=self._replicas, wait=self._wait
+            )
+
+        try:
+            return await self._speak(self._servers.ask(ns, ask))
+        except (StoreDown, StoreRefused):
+            return False
 
     async def beat(self, ns: str, c: bytes, center: str, frame: bytes, every: float) -> BeatOutcome:
         keys = Keyspace(ns)
-        names = [keys.head, keys.beat, keys.lease]
-        args = [keys.events, c.hex(), center, _now(), int(every * 3000), frame]
-        reply = await self._scripts.run("beat", names, args)
+        args = [c.hex(), center, _now(), int(every * 3000), frame]
+        reply = await self._run(keys, "beat", [keys.head, keys.beat], args)
         if reply[0] == b"OK":
             return Beaten(leader=reply[1] == b"1")
         outcome = _OUTCOMES[reply[0]]
@@ -206,29 +217,33 @@ class RedisStore(Store):
     async def known_ids(self, ns: str, ids: Sequence[str]) -> set[str]:
         if not ids:
             return set()
-        found = await self._read(self._reads.hmget(Keyspace(ns).ids, list(ids)))
+        found = await self._read(ns, lambda redis: redis.hmget(Keyspace(ns).ids, list(ids)))
         return {name for name, row in zip(ids, found, strict=True) if row is not None}
 
     async def read_log(self, ns: str, after: Position) -> list[Record] | None:
-        stream = Keyspace(ns).log
-        pipe = self._reads.pipeline(transaction=True)
-        pipe.xrange(stream, min=f"({after}", max="+")
-        pipe.xrange(stream, min="-", max="+", count=1)
+        def ask(redis: redis.Redis) -> Awaitable[Any]:
+            stream, pipe = Keyspace(ns).log, redis.pipeline(transaction=True)
+            pipe.xrange(stream, min=f"({after}", max="+")
+            pipe.xrange(stream, min="-", max="+", count=1)
+            return pipe.execute()
+
         with proof_of(ns):
-            rows, oldest = await self._look(pipe.execute())
+            rows, oldest = await self._look(ns, ask)
             if after > START and oldest and Position.parse(text_of(oldest[0][0])).v > after.v + 1:
                 return None
             records = [decode_log_row(ns, *row) for row in rows]
             return await self._with_bodies(ns, records)
 
     async def read_image(self, ns: str) -> Image | None:
-        keys = Keyspace(ns)
-        pipe = self._reads.pipeline(transaction=True)
-        pipe.hmget(keys.head, HEAD)
-        pipe.hgetall(keys.current)
-        pipe.hgetall(keys.ring)
+        def ask(redis: redis.Redis) -> Awaitable[Any]:
+            keys, pipe = Keyspace(ns), redis.pipeline(transaction=True)
+            pipe.hmget(keys.head, HEAD)
+            pipe.hgetall(keys.current)
+            pipe.hgetall(keys.ring)
+            return pipe.execute()
+
         with proof_of(ns):
-            fields, rows, ring = await self._look(pipe.execute())
+            fields, rows, ring = await self._look(ns, ask)
             head = decode_head(ns, fields)
             if head is None:
                 return None
@@ -243,27 +258,32 @@ class RedisStore(Store):
         wanted = list(hashes)
         if not wanted:
             return {}
-        found = await self._read(self._reads.mget([Keyspace(ns).body(sha) for sha in wanted]))
+        names = [Keyspace(ns).body(sha) for sha in wanted]
+        found = await self._read(ns, lambda redis: redis.mget(names))
         return {sha: body for sha, body in zip(wanted, found, strict=True) if body is not None}
 
     async def read_ring(self, ns: str) -> Ring:
         with proof_of(ns):
-            ring = await self._look(self._reads.hgetall(Keyspace(ns).ring))
+            ring = await self._look(ns, lambda redis: redis.hgetall(Keyspace(ns).ring))
             return {text_of(dek): text_of(entry) for dek, entry in ring.items()}
 
     async def write_ring(self, ns: str, entries: Ring) -> None:
-        pipe = self._reads.pipeline(transaction=True)
-        for dek, entry in entries.items():
-            pipe.hsetnx(Keyspace(ns).ring, dek, entry)
-        await self._read(pipe.execute())
+        def ask(redis: redis.Redis) -> Awaitable[Any]:
+            pipe = redis.pipeline(transaction=True)
+            for dek, entry in entries.items():
+                pipe.hsetnx(Keyspace(ns).ring, dek, entry)
+            return pipe.execute()
+
+        await self._read(ns, ask)
 
     async def read_trust(self, ns: str) -> bytes | None:
         with proof_of(ns):
-            document: bytes | None = await self._look(self._reads.get(Keyspace(ns).trust))
+            name = Keyspace(ns).trust
+            document: bytes | None = await self._look(ns, lambda redis: redis.get(name))
             return document
 
     async def write_trust(self, ns: str, document: bytes) -> None:
-        await self._read(self._reads.set(Keyspace(ns).trust, document))
+        await self._read(ns, lambda redis: redis.set(Keyspace(ns).trust, document))
 
     async def read_reports(
         self, ns: str, cursors: Mapping[str, str]
@@ -274,7 +294,7 @@ class RedisStore(Store):
             Keyspace(ns).reports(name): cursor for name, cursor in cursors.items()
         }
         names = {Keyspace(ns).reports(name): name for name in cursors}
-        found = await self._read(self._reads.xread(streams, count=100))
+        found = await self._read(ns, lambda redis: redis.xread(streams, count=100))
         reports, moved = [], dict(cursors)
         for stream, rows in found:
             instance = names[text_of(stream)]
@@ -284,24 +304,41 @@ class RedisStore(Store):
         return reports, moved
 
     async def idle_bodies(self, ns: str) -> dict[str, float]:
-        idle: dict[str, float] = await self._read(self._bodies.idle(Keyspace(ns)))
-        return idle
+        keys = Keyspace(ns)
+        return await self._read(ns, lambda redis: Collector(redis).idle(keys))
 
     async def remove_bodies(self, ns: str, hashes: Sequence[str], idle: float) -> int:
-        return int(await self._read(self._bodies.remove(Keyspace(ns), hashes, idle)))
+        keys = Keyspace(ns)
+        return await self._read(ns, lambda redis: Collector(redis).remove(keys, hashes, idle))
 
     async def check(self) -> list[Finding]:
-        info = await self._read(self._reads.info())
-        findings = list(judge_version(info))
-        try:
-            config = await self._read(self._reads.config_get("append*", "maxmemory-policy"))
-        except StoreRefused:
-            return [*findings, Finding("CONFIG GET is not allowed", UNSEEN, fatal=False)]
-        return [*findings, *judge_config(config)]
+        return await self._speak(self._servers.check())
 
     # -- how ----------------------------------------------------------------------------------
 
-    async def _read(self, call: Any) -> Any:
+    async def _read(self, ns: str, ask: Callable[[redis.Redis], Awaitable[Any]]) -> Any:
+        return await self._speak(self._servers.ask(ns, lambda server: ask(server.reads)))
+
+    async def _look(self, ns: str, ask: Callable[[redis.Redis], Awaitable[Any]]) -> Any:
+        """A read of what centers write: a key of another type there was put by somebody else."""
+        try:
+            return await self._read(ns, ask)
+        except StoreRefused as error:
+            if "WRONGTYPE" in str(error):
+                raise NotVerified("a key of it is not of the type that centers write") from error
+            raise
+
+    async def _run(
+        self, keys: Keyspace, name: str, names: list[str], args: list[Any], **wait: Any
+    ) -> list[bytes]:
+        """What a script answers; each is told first where and how to tell the subscribers."""
+        told = [keys.events, self._servers.publish, *args]
+        return await self._speak(
+            self._servers.ask(keys.ns, lambda server: server.scripts.run(name, names, told, **wait))
+        )
+
+    async def _speak(self, call: Awaitable[T]) -> T:
+        """Trouble of Redis as what it means for a store."""
         try:
             return await call
         except ResponseError as error:
@@ -309,16 +346,8 @@ class RedisStore(Store):
         except RedisError as error:
             raise StoreDown(reason(error)) from error
 
-    async def _look(self, call: Any) -> Any:
-        """A read of what centers write: a key of another type there was put by somebody else."""
-        try:
-            return await call
-        except ResponseError as error:
-            if "WRONGTYPE" in reason(error):
-                raise NotVerified("a key of it is not of the type that centers write") from error
-            raise refusal(error) from error
-        except RedisError as error:
-            raise StoreDown(reason(error)) from error
+    async def _fill(self, ns: str, name: str, rows: dict[Any, Any]) -> None:
+        await self._read(ns, lambda redis: redis.hset(name, mapping=rows))
 
     async def _write_large(self, keys: Keyspace, pendings: Sequence[Pending]) -> None:
         records = [pending.record for pending in pendings]
@@ -329,7 +358,10 @@ class RedisStore(Store):
             if len(body) > INLINE_LIMIT or not is_inline(record)
         }
         if large:
-            await self._read(self._reads.mset(large))
+            await self._keep(keys, large)
+
+    async def _keep(self, keys: Keyspace, bodies: dict[Any, Any]) -> None:
+        await self._read(keys.ns, lambda redis: redis.mset(bodies))
 
     async def _with_bodies(self, ns: str, records: list[Record]) -> list[Record]:
         wanted = {c.sha256 for r in records for op in r.header.ops for c in op.contents}
@@ -346,9 +378,9 @@ class RedisStore(Store):
             return
         self._trims = 0
         try:
-            await trim(self._reads, keys.log, self._retention, now)
-        except RedisError as error:
-            log.warning("the log of %s could not be trimmed: %s", keys.ns, reason(error))
+            await self._read(keys.ns, lambda redis: trim(redis, keys.log, self._retention, now))
+        except (StoreDown, StoreRefused) as error:
+            log.warning("the log of %s could not be trimmed: %s", keys.ns, error)
 
 
 def _outcome(reply: list[bytes]) -> CommitOutcome:

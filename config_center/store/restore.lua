@@ -1,18 +1,19 @@
 -- Put back a namespace that was lost: there must be no head. What is left of it goes.
 --
 -- KEYS  1 head  2 log  3 cur  4 dig  5 ids  6 idt  7 the rows beside cur  8 the hashes beside dig
--- ARGV  1 channel  2 e  3 v  4 c (hex)  5 frame  6 now, ms; then (change id, line of ids) each
+-- ARGV  1 channel  2 PUBLISH, or SPUBLISH in a cluster
+--       3 e  4 v  5 c (hex)  6 frame  7 now, ms; then (change id, line of ids) each
 if redis.call('EXISTS', KEYS[1]) == 1 then return {'CONFLICT'} end
 local rid = string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)')
 redis.call('DEL', KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6])
-redis.call('XADD', KEYS[2], ARGV[2] .. '-' .. ARGV[3], 'r', ARGV[5], 't', ARGV[6])
+redis.call('XADD', KEYS[2], ARGV[3] .. '-' .. ARGV[4], 'r', ARGV[6], 't', ARGV[7])
 for i = 0, 1 do
   if redis.call('EXISTS', KEYS[7 + i]) == 1 then redis.call('RENAME', KEYS[7 + i], KEYS[3 + i]) end
 end
-for i = 7, #ARGV, 2 do
+for i = 8, #ARGV, 2 do
   redis.call('HSET', KEYS[5], ARGV[i], ARGV[i + 1])
-  redis.call('ZADD', KEYS[6], ARGV[6], ARGV[i])
+  redis.call('ZADD', KEYS[6], ARGV[7], ARGV[i])
 end
-redis.call('HSET', KEYS[1], 'e', ARGV[2], 'v', ARGV[3], 'c', ARGV[4], 'rid', rid, 'rec', ARGV[5])
-redis.call('PUBLISH', ARGV[1], ARGV[5])
+redis.call('HSET', KEYS[1], 'e', ARGV[3], 'v', ARGV[4], 'c', ARGV[5], 'rid', rid, 'rec', ARGV[6])
+redis.call(ARGV[2], ARGV[1], ARGV[6])
 return {'OK'}

@@ -1,5 +1,5 @@
 """
-The one connection that scripts run on: one at a time, with the library's retries off.
+The one connection to a server that scripts run on: one at a time, with the library's retries off.
 
 A lost reply would otherwise run a write twice. Whatever ends before its reply came costs the
 connection, because the reply would be taken for that of the next.
@@ -11,10 +11,18 @@ import asyncio
 import time
 from typing import Any
 
-from redis.exceptions import AuthenticationError, ConnectionError, RedisError, ResponseError
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    ClusterDownError,
+    ConnectionError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 from redis.exceptions import TimeoutError as RedisTimeout
 
-from client_sdk.transports.redis_client import close_client, redis_client
+from client_sdk.transports.redis_client import close_client, redis_client, words_of
 from config_center.store.base import OutcomeUnknown, StoreDown, StoreRefused
 from config_center.store.scripts import Script
 
@@ -44,7 +52,7 @@ class ScriptLine:
         """
         What the script answers, once ``replicas`` have what it wrote, ``wait`` seconds at most.
 
-        Raises StoreDown (nothing was sent), StoreRefused (nothing happened) or OutcomeUnknown, the
+        Raises StoreDown (nothing was sent), ResponseError (nothing happened) or OutcomeUnknown, the
         last also when fewer replicas have it: a WAIT on another connection would count other
         writes than this one.
         """
@@ -58,8 +66,8 @@ class ScriptLine:
             except (ConnectionError, RedisTimeout, TimeoutError) as error:
                 await self._drop()
                 raise OutcomeUnknown(f"the store did not answer: {reason(error)}") from error
-            except ResponseError as error:
-                raise refusal(error) from error
+            except ResponseError:
+                raise
             except BaseException:
                 await self._drop()  # a cancelled read leaves a reply behind
                 raise
@@ -123,11 +131,11 @@ class ScriptLine:
 def refusal(error: ResponseError) -> StoreRefused | StoreDown:
     """What an error reply means."""
     text = reason(error)
-    if isinstance(error, AuthenticationError):
+    if isinstance(error, AuthenticationError | AskError | TryAgainError | ClusterDownError):
         return StoreDown(text)
     return StoreRefused(f"the store refuses: {text}", full="OOM" in text or "maxmemory" in text)
 
 
 def reason(error: Exception) -> str:
     """Its words, or its name."""
-    return str(error) or type(error).__name__
+    return words_of(error)

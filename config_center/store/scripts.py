@@ -64,7 +64,7 @@ def is_inline(record: Record) -> bool:
 
 
 def restored_args(record: Record, ids: Sequence[Restored], now: int) -> list[Any]:
-    """What ``restore`` is told, behind the channel."""
+    """What ``restore`` is told, behind the channel and its command."""
     args: list[Any] = [*record.position, record.c.hex(), record.encode(), now]
     for each in (Restored(record.header.id, record.position, record.c, ""), *ids):
         args += [each.id, f"{each.position.e} {each.position.v} {each.c.hex()} {each.req_hash}"]

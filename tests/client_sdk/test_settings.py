@@ -12,7 +12,6 @@ from client_sdk.settings import (
     parse_url,
     parse_urls,
     refuse_misspelt,
-    sentinels_of,
     without_password,
 )
 
@@ -129,14 +128,6 @@ def test_addresses_are_recognised(url, scheme, loopback):
     assert address.over_http is (scheme in ("http", "https"))
 
 
-@pytest.mark.parametrize("scheme", ["redis+cluster"])
-def test_what_is_not_there_yet_says_so(scheme):
-    with pytest.raises(
-        SettingInvalid, match=r"redis\+\w+:// is not supported yet; give the master"
-    ):
-        parse_url(f"{scheme}://a:26379/mymaster")
-
-
 @pytest.mark.parametrize(
     ("url", "message"),
     [
@@ -235,20 +226,49 @@ def test_importing_it_does_not_load_pydantic():
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
-def test_sentinels_are_read_with_their_service_and_how_to_open_its_master() -> None:
-    url = "redis+sentinel://user:p%40ss@10.0.0.1:26379,[::1]:26380/config/2"
-
-    assert sentinels_of(url) == (
-        [("10.0.0.1", 26379), ("::1", 26380)],
-        "config",
-        {"username": "user", "password": "p@ss", "db": "2"},
-    )
+@pytest.mark.parametrize(
+    ("url", "loopback"),
+    [
+        ("redis+sentinel://user:p%40ss@10.0.0.1:26379,[::1]:26380/config/2", False),
+        ("rediss+sentinel://[::1]:26380,localhost:26379/config", True),
+        ("redis+cluster://user:p%40ss@10.0.0.1:6379,127.0.0.1:6380", False),
+        ("rediss+cluster://127.0.0.1:6379", True),
+    ],
+)
+def test_several_servers_are_one_address_that_hides_its_password(url, loopback):
     (address, http) = parse_urls(f"{url},https://center")
-    assert (address.scheme, address.loopback, http.scheme) == ("redis+sentinel", False, "https")
-    assert "p%40ss" not in without_password(url)
+
+    assert address == Address(url, url.partition("://")[0], loopback)
+    assert http.scheme == "https"
+    assert "p%40ss" not in address.shown
 
 
 @pytest.mark.parametrize("rest", ["a", "a:1", "a:x/config", ":1/config", "a:1/config/x", "a:1,/c"])
 def test_sentinels_that_cannot_be_are_refused_with_an_example(rest: str) -> None:
     with pytest.raises(SettingInvalid, match="sentinels are written"):
         parse_url(f"redis+sentinel://{rest}")
+
+
+def test_the_options_of_tls_are_taken_with_the_files_they_name(tmp_path):
+    ca = tmp_path / "ca.pem"
+    ca.touch()
+
+    for scheme in ("rediss://a", "rediss+cluster://a:1", "rediss+sentinel://a:1/config"):
+        url = f"{scheme}?ssl_ca_certs={ca}&ssl_check_hostname=false&ssl_password=sesame"
+        assert parse_url(url).url == url
+        assert "sesame" not in parse_url(url).shown
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("rediss://a?ssl_ca_cert=x", "no option ssl_ca_cert; did you mean ssl_ca_certs"),
+        ("rediss+cluster://a:1?ssl_keyfile=/no", "there is no file /no, given as ssl_keyfile"),
+        ("redis://a?ssl_ca_certs=/no", "ssl_ca_certs is for a connection by TLS: write rediss://"),
+        ("redis+cluster://a:1?ssl_certfile=/no", r"write rediss\+cluster://"),
+        ("unix:///s?ssl_check_hostname=no", "write rediss://"),
+    ],
+)
+def test_an_option_of_tls_that_cannot_be_says_what_to_write(url, message):
+    with pytest.raises(SettingInvalid, match=message):
+        parse_url(url)

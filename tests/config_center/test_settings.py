@@ -131,7 +131,7 @@ def test_a_file_that_was_asked_for_must_be_there_and_be_toml(tmp_path):
         ("LIMITS__DEPTH", "0", "limits.depth (environment): Input should be greater"),
         ("PEERS", "http://a,redis://b", "peers (environment): a peer is another center's"),
         ("REDIS", "http://a", "redis (environment): write the address of a Redis"),
-        ("REDIS", "redis+cluster://a", "redis (environment): redis+cluster:// is not supported"),
+        ("REDIS", "redis+cluster://a", "redis (environment): a cluster is written"),
         ("REDIS", "redis+sentinel://a", "redis (environment): sentinels are written"),
         ("ACK_REPLICAS", "1", "ack_replicas needs a Redis with replicas"),
     ],

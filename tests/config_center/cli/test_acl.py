@@ -70,6 +70,8 @@ async def test_a_center_and_a_client_work_as_the_users_that_are_printed(tmp_path
         ("KEYS", "*"),
         ("HGETALL", "cc:{_system}:cur"),
         ("SUBSCRIBE", "cc:{_system}:events"),
+        ("SPUBLISH", "cc:{default}:events", "evil"),
+        ("SSUBSCRIBE", "cc:{_system}:events"),
         ("CONFIG", "GET", "*"),
         ("FLUSHALL",),
     ],

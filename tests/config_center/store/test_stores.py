@@ -234,7 +234,9 @@ async def test_a_server_unfit_for_configuration_is_told() -> None:
     with running() as server:
         store = open_store(server.url, Retention())
         assert await store.check() == []
-        await store._reads.config_set("maxmemory-policy", "allkeys-lru")
+        raw = redis.Redis.from_url(server.url)
+        await raw.config_set("maxmemory-policy", "allkeys-lru")
+        await raw.aclose()
 
         (finding,) = await store.check()
 
