@@ -90,13 +90,19 @@ class Cluster:
         await source.say("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id)
         return source
 
-    async def move_keys(self, ns: str, source: Node, target: Node, rng: random.Random) -> int:
-        """Key by key, in any order, as the tools of Redis do; how many there were."""
+    async def move_keys(
+        self, ns: str, source: Node, target: Node, rng: random.Random, per_key: float = 0.0
+    ) -> int:
+        """
+        Key by key, in any order, as the tools of Redis do, ``per_key`` seconds at most for each;
+        how many there were.
+        """
         moved = 0
         while names := await source.say("CLUSTER", "GETKEYSINSLOT", slot_of(ns), 100):
             rng.shuffle(names)
             for name in names:
                 await source.say("MIGRATE", "127.0.0.1", target.port, name, 0, 5000)
+                await asyncio.sleep(rng.random() * per_key)
                 moved += 1
         return moved
 

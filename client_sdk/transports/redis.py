@@ -201,13 +201,21 @@ class RedisTransport(Transport):
                     await close(each)
 
     async def _read(self, ask: Callable[[redis.Redis], Awaitable[Any]]) -> Any:
+        try:
+            answer = await asyncio.wait_for(self._answer(ask), self._timeout)
+        except asyncio.TimeoutError as error:
+            raise _down(error) from error
+        if isinstance(answer, TransportDown):
+            raise answer
+        return answer
+
+    async def _answer(self, ask: Callable[[redis.Redis], Awaitable[Any]]) -> Any:
+        """An error is handed back: raised in a read that was given up, it would be nobody's."""
         until = time.monotonic() + self._timeout
         try:
-            return await asyncio.wait_for(settled(lambda: ask(self._reads), until), self._timeout)
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:
-            raise _down(error) from error
+            return await settled(lambda: ask(self._reads), until)
+        except Exception as error:  # whatever a socket or a parser makes of trouble
+            return _down(error)
 
 
 def _follows(row: bytes, after: Position) -> bool:
