@@ -24,10 +24,11 @@ _BUS = 10_000  # a node's second port lies this far above its first
 class Node:
     """One server of a cluster; ``raw`` is a plain client of it."""
 
-    def __init__(self, home: Path, binary: str, port: int, *more: str) -> None:
+    def __init__(self, home: Path, binary: str, port: int, *more: str, tls: bool) -> None:
         home.mkdir()
         arguments = [
-            *("--port", str(port), "--bind", "127.0.0.1", "--cluster-enabled", "yes"),
+            *("--tls-port" if tls else "--port", str(port), "--bind", "127.0.0.1"),
+            *("--cluster-enabled", "yes"),
             *("--cluster-config-file", str(home / "nodes.conf"), "--cluster-node-timeout", "1000"),
             *more,
         ]
@@ -44,10 +45,10 @@ class Node:
 class Cluster:
     """``url`` names the nodes; a slot belongs to the node that :meth:`owner` says."""
 
-    def __init__(self, nodes: list[Node]) -> None:
+    def __init__(self, nodes: list[Node], *, tls: bool) -> None:
         self.nodes = nodes
         hosts = ",".join(f"127.0.0.1:{node.port}" for node in nodes)
-        self.url = f"redis+cluster://{hosts}"
+        self.url = f"{'rediss' if tls else 'redis'}+cluster://{hosts}"
 
     async def form(self) -> None:
         """Meet, share out the slots, and wait until every node says that all is well."""
@@ -124,16 +125,20 @@ def port_of_a_node() -> int:
 
 
 @contextlib.asynccontextmanager
-async def clustered(binary: str | None = None, *more: str) -> AsyncIterator[Cluster]:
-    """A cluster that runs inside the block; ``more`` are arguments of each node."""
+async def clustered(
+    binary: str | None = None, *more: str, tls: bool = False
+) -> AsyncIterator[Cluster]:
+    """
+    A cluster that runs inside the block; ``more`` are arguments of each node, those of ``tls`` too.
+    """
     async with contextlib.AsyncExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cc-")))
         nodes = []
         for at in range(3):
-            node = Node(home / str(at), binary or wheel(), port_of_a_node(), *more)
+            node = Node(home / str(at), binary or wheel(), port_of_a_node(), *more, tls=tls)
             stack.callback(node.server.kill)
             stack.push_async_callback(node.raw.aclose)
             nodes.append(node)
-        cluster = Cluster(nodes)
+        cluster = Cluster(nodes, tls=tls)
         await cluster.form()
         yield cluster

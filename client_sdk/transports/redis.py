@@ -80,7 +80,7 @@ class RedisTransport(Transport):
             await self.close()
             if isinstance(error, asyncio.CancelledError):
                 raise
-            raise _down(error) from error
+            raise _down(error, self._url) from error
         self._reader = asyncio.create_task(self._read_for_ever(), name=f"redis link of {self._ns}")
 
     async def _connect(self, options: dict[str, Any]) -> None:
@@ -234,10 +234,10 @@ def _event(reply: Any) -> Event:
     raise TransportDown(f"the server ended the subscription ({kind!r})")
 
 
-def _down(error: BaseException) -> TransportDown:
+def _down(error: BaseException, url: str = "") -> TransportDown:
     if isinstance(error, TransportDown):
         return error
-    return TransportDown(f"redis: {words_of(error)}")
+    return TransportDown(f"redis: {words_of(error, url)}")
 
 
 def _decode_rows(rows: Mapping[bytes, bytes]) -> tuple[Entry, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from client_sdk.redis_url import Group, Host, group_of
+from client_sdk.redis_url import TLS_SCHEMES, Group, Host, group_of
 
 if TYPE_CHECKING:
     import redis.asyncio as redis
@@ -59,8 +59,11 @@ async def close_link(link: Any) -> None:
     await _close_pool(link.made_by)
 
 
-def words_of(error: BaseException) -> str:
-    """What went wrong, for people: with what to do about it where the library does not say."""
+def words_of(error: BaseException, url: str = "") -> str:
+    """
+    What went wrong, for people: with what to do about it where the library does not say. ``url``
+    where it is the first answer of a server that is awaited.
+    """
     from redis.exceptions import AskError, ClusterDownError, MovedError, TryAgainError
 
     said = str(error) or type(error).__name__
@@ -70,22 +73,27 @@ def words_of(error: BaseException) -> str:
         return f"the slot is being moved, nothing was run ({said}); try again"
     if isinstance(error, ClusterDownError):
         return f"the cluster does not serve this slot, nothing was run ({said})"
-    return said + _advice_on_tls(said)
+    return said + _advice_on_tls(said, url)
 
 
-def _advice_on_tls(said: str) -> str:
+def _advice_on_tls(said: str, url: str) -> str:
     for part, advice in _TLS_ADVICE.items():
         if part in said:
             return f"; {advice}"
+    if url.startswith(TLS_SCHEMES) and any(part in said for part in _FELL_SILENT):
+        return f"; if this is its TLS port, perhaps {_CERTIFICATE}"
     return ""
 
 
+# A server that expects something else than what a client of TLS does: it waits, or hangs up.
+_FELL_SILENT = ("Timeout", "imed out", "reset by peer", "closed")
+_CERTIFICATE = "it wants to know us: ?ssl_certfile=FILE&ssl_keyfile=FILE"
 _TLS_ADVICE = {  # by what the TLS library says; the first that fits
     "ostname mismatch": "connect by a name in its certificate, or issue one with this name",
     "IP address mismatch": "connect by a name in its certificate, or issue one with this address",
     "certificate verify failed": "name the authority that signed it: ?ssl_ca_certs=FILE",
-    "CERTIFICATE_REQUIRED": "it wants to know us: ?ssl_certfile=FILE&ssl_keyfile=FILE",
-    "certificate required": "it wants to know us: ?ssl_certfile=FILE&ssl_keyfile=FILE",
+    "CERTIFICATE_REQUIRED": _CERTIFICATE,
+    "certificate required": _CERTIFICATE,
     "WRONG_VERSION_NUMBER": "it does not speak TLS there; write redis://, or its TLS port",
     "record layer failure": "it does not speak TLS there; write redis://, or its TLS port",
 }

@@ -28,6 +28,7 @@ from client_sdk.errors import NotVerified
 from client_sdk.image import Image
 from client_sdk.records import INLINE_LIMIT, START, Position, Record
 from client_sdk.transports.keyspace import Keyspace
+from client_sdk.transports.redis_client import words_of
 from config_center.store.base import (
     Beaten,
     BeatOutcome,
@@ -54,7 +55,7 @@ from config_center.store.decoding import (
     proof_of,
     text_of,
 )
-from config_center.store.script_line import TIMEOUT, reason, refusal
+from config_center.store.script_line import TIMEOUT, refusal
 from config_center.store.scripts import (
     hashes_of,
     is_inline,
@@ -113,11 +114,12 @@ class RedisStore(Store):
             "retry": Retry(NoBackoff(), 0),
             "protocol": 2,
         }
+        self._url = url
         self._servers = servers_of(url, options)
         self._trims = 0
 
     async def open(self) -> None:
-        await self._speak(self._servers.open())
+        await self._speak(self._servers.open(), self._url)
 
     async def close(self) -> None:
         await self._servers.close()
@@ -337,14 +339,14 @@ class RedisStore(Store):
             self._servers.ask(keys.ns, lambda server: server.scripts.run(name, names, told, **wait))
         )
 
-    async def _speak(self, call: Awaitable[T]) -> T:
-        """Trouble of Redis as what it means for a store."""
+    async def _speak(self, call: Awaitable[T], url: str = "") -> T:
+        """Trouble of Redis as what it means for a store; ``url`` at the first words."""
         try:
             return await call
         except ResponseError as error:
             raise refusal(error) from error
         except RedisError as error:
-            raise StoreDown(reason(error)) from error
+            raise StoreDown(words_of(error, url)) from error
 
     async def _fill(self, ns: str, name: str, rows: dict[Any, Any]) -> None:
         await self._read(ns, lambda redis: redis.hset(name, mapping=rows))

@@ -65,7 +65,7 @@ class ScriptLine:
                 self._used_at = time.monotonic()
             except (ConnectionError, RedisTimeout, TimeoutError) as error:
                 await self._drop()
-                raise OutcomeUnknown(f"the store did not answer: {reason(error)}") from error
+                raise OutcomeUnknown(f"the store did not answer: {words_of(error)}") from error
             except ResponseError:
                 raise
             except BaseException:
@@ -108,7 +108,7 @@ class ScriptLine:
             except (RedisError, TimeoutError) as error:
                 await self._drop()
                 if not tries_left:
-                    raise StoreDown(reason(error)) from error
+                    raise StoreDown(words_of(error)) from error
 
     async def _is_live(self) -> bool:
         line = self._redis.connection
@@ -130,12 +130,7 @@ class ScriptLine:
 
 def refusal(error: ResponseError) -> StoreRefused | StoreDown:
     """What an error reply means."""
-    text = reason(error)
+    text = words_of(error)
     if isinstance(error, AuthenticationError | AskError | TryAgainError | ClusterDownError):
         return StoreDown(text)
     return StoreRefused(f"the store refuses: {text}", full="OOM" in text or "maxmemory" in text)
-
-
-def reason(error: Exception) -> str:
-    """Its words, or its name."""
-    return words_of(error)

@@ -19,10 +19,10 @@ from redis.exceptions import ConnectionError, MovedError, RedisError, TimeoutErr
 
 from client_sdk.redis_url import group_of
 from client_sdk.transports.cluster import Cluster, settled
-from client_sdk.transports.redis_client import close_client, redis_client
+from client_sdk.transports.redis_client import close_client, redis_client, words_of
 from config_center.store.base import Finding, OutcomeUnknown, StoreDown
 from config_center.store.fitness import UNSEEN, judge_config, judge_mode, judge_version
-from config_center.store.script_line import TIMEOUT, ScriptLine, reason
+from config_center.store.script_line import TIMEOUT, ScriptLine
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -131,7 +131,7 @@ class Clustered(Servers):
         try:
             owner = await self._cluster.owner(ns)
         except OSError as error:  # a TimeoutError is one
-            raise StoreDown(reason(error)) from error
+            raise StoreDown(words_of(error)) from error
         server = self._server(owner)
         try:
             return await settled(lambda: call(server), until)
@@ -151,7 +151,7 @@ class Clustered(Servers):
             try:
                 found = await self._server(host).findings(clustered=True)
             except RedisError as error:
-                advice = f"{reason(error)}; what it keeps is not to be had"
+                advice = f"{words_of(error)}; what it keeps is not to be had"
                 found = [Finding("it does not answer", advice, fatal=False)]
             findings += [Finding(f"{host}: {f.what}", f.advice, f.fatal) for f in found]
         return findings

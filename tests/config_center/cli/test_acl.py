@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from client_sdk import Client
 from config_center.__main__ import app
+from tests.clusters import clustered
 from tests.config_center.api.world import NS, http
 from tests.config_center.test_reports import instance as token_of
 from tests.redis_server import running
@@ -57,6 +58,25 @@ async def test_a_center_and_a_client_work_as_the_users_that_are_printed(tmp_path
         await raw.aclose()
 
     assert denied == []
+
+
+async def test_the_users_that_are_printed_do_on_a_cluster(tmp_path: Path) -> None:
+    async with clustered() as cluster:
+        for node in cluster.nodes:
+            await allow(node.raw)
+            await allow(node.raw, "--instance", "gw-1")
+        center_url = cluster.url.replace("://", "://config-center:secret@")
+        client_url = cluster.url.replace("://", "://config-gw-1:secret@")
+        async with http(tmp_path / "data", redis=center_url) as call:
+            trust = str(tmp_path / "data" / "trust.json")
+            async with Client.connect(
+                client_url, instance="gw-1", state=tmp_path / "gw", trust=trust, timeout=10.0
+            ) as client:
+                await call("PUT", f"{NS}/keys/k", {"value": 1})
+                await until(lambda: client.get("k", None) == 1)
+        denied = [await node.raw.execute_command("ACL", "LOG") for node in cluster.nodes]
+
+    assert denied == [[], [], []]
 
 
 @pytest.mark.parametrize(
