@@ -1,4 +1,4 @@
-"""A Redis Cluster of three nodes for one test, and the tools to move a slot by hand."""
+"""A Redis Cluster of three masters for one test, and the tools to move a slot by hand."""
 
 from __future__ import annotations
 
@@ -38,6 +38,11 @@ class Node:
         self.raw = redis.Redis.from_url(self.server.url)
         self.id = ""
 
+    async def close(self) -> None:
+        """Let go of it, and end it."""
+        await self.raw.aclose()
+        self.server.kill()
+
     async def say(self, *words: Any) -> Any:
         return await self.raw.execute_command(*words)
 
@@ -61,6 +66,16 @@ class Cluster:
         for node in self.nodes[1:]:
             await node.say("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port)
         await self.settled()
+
+    async def add_replica(self, master: Node, replica: Node) -> None:
+        """``replica`` joins, and has what ``master`` has."""
+        await replica.say("CLUSTER", "MEET", "127.0.0.1", master.port)
+        self.nodes.append(replica)
+        await self.settled()
+        await replica.say("CLUSTER", "REPLICATE", master.id)
+        async with asyncio.timeout(30):
+            while (await replica.raw.info("replication")).get("master_link_status") != "up":
+                pass
 
     async def settled(self) -> None:
         """Until every node knows all others and serves."""
@@ -136,8 +151,7 @@ async def clustered(
         nodes = []
         for at in range(3):
             node = Node(home / str(at), binary or wheel(), port_of_a_node(), *more, tls=tls)
-            stack.callback(node.server.kill)
-            stack.push_async_callback(node.raw.aclose)
+            stack.push_async_callback(node.close)
             nodes.append(node)
         cluster = Cluster(nodes, tls=tls)
         await cluster.form()

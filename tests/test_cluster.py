@@ -23,9 +23,9 @@ from config_center.center import Center
 from config_center.ledger.keeper import Rhythm
 from config_center.problems import Problem
 from config_center.publishing import Put
-from tests.clusters import Cluster, clustered, port_of_a_node
+from tests.clusters import Cluster, Node, clustered, port_of_a_node
 from tests.config_center.api.world import center
-from tests.redis_server import running
+from tests.redis_server import running, wheel
 from tests.until import until
 
 NS = "default"
@@ -205,8 +205,10 @@ async def test_a_slot_that_stays_half_moved_refuses_changes_and_leaves_none_in_d
             await cluster.begin_move(NS, target)
             await owner.say("MIGRATE", "127.0.0.1", target.port, "cc:{default}:log", 0, 5000)
 
+            began = time.monotonic()
             with pytest.raises(Problem) as refused:
                 await opened.service.put(NS, "k", Put(value="no"), ADMIN)
+            took = time.monotonic() - began
             assert follower.get("k") == "1"
 
             await cluster.move_keys(NS, owner, target, random.Random(1))
@@ -215,6 +217,7 @@ async def test_a_slot_that_stays_half_moved_refuses_changes_and_leaves_none_in_d
             await until(lambda: follower.get("k") == "2", 20.0)
             whole = await publisher.is_all_there()
 
+    print(f"refused after {took * 1000:.0f} ms: {refused.value.detail}")
     assert (refused.value.status, 504 in publisher.answers) == (503, False)
     assert "moved" in refused.value.detail
     assert whole
@@ -248,6 +251,32 @@ async def test_a_node_that_dies_with_its_slots_takes_no_changes_until_it_is_back
     print(f"refused after {took * 1000:.0f} ms, answers {dict(publisher.answers)}")
     assert refused.value.status == 503
     assert 504 not in publisher.answers
+    assert whole
+
+
+async def test_a_replica_that_takes_over_loses_nothing_that_was_acknowledged(
+    tmp_path: Path,
+) -> None:
+    async with (
+        clustered() as cluster,
+        center(tmp_path / "data", redis=cluster.url) as opened,
+    ):
+        owner = await cluster.owner(NS)
+        replica = Node(tmp_path / "replica", wheel(), port_of_a_node(), tls=False)
+        try:
+            await cluster.add_replica(owner, replica)
+            publisher = Publisher(opened)
+            async with client(tmp_path, cluster.url, "gw") as follower:
+                async with publisher.at_work():
+                    await publisher.further(20)
+                    owner.server.kill()
+                    await publisher.further(20)
+                await until(lambda: follower.get("k") == publisher.last, 20.0)
+            whole = await publisher.is_all_there()
+        finally:
+            await replica.close()
+
+    print(f"answers {dict(publisher.answers)}, slowest {publisher.slowest * 1000:.0f} ms")
     assert whole
 
 
