@@ -87,7 +87,7 @@ def _listed(value: object) -> object:
 
 def _redis_url(value: object) -> object:
     if isinstance(value, str) and parse_url(value).scheme not in REDIS_SCHEMES:
-        raise ValueError("write the address of a Redis: redis://, rediss:// or unix://")
+        raise ValueError("write the address of a Redis: redis://, rediss:// or unix:// ...")
     return value
 
 
@@ -140,7 +140,9 @@ class Settings(_Section):
     )
     data: Path = Field(Path("data"), description="journal, keys, tokens, store, artefacts")
     redis: Annotated[SecretStr | None, BeforeValidator(_redis_url)] = Field(
-        None, description="redis://, rediss:// or unix://; none: a private durable store"
+        None,
+        description="redis://, rediss:// or unix://, also +sentinel and +cluster; none: a private "
+        "durable store",
     )
     tls_cert: Path | None = Field(None, description="certificate chain, PEM")
     tls_key: Path | None = Field(None, description="its private key, PEM")

@@ -25,7 +25,8 @@ def serve(
     listen: Annotated[str | None, typer.Option(help="HOST:PORT; port 0 takes any.")] = None,
     data: Data = None,
     redis: Annotated[
-        str | None, typer.Option(help="redis://, rediss:// or unix://; none: a private store.")
+        str | None,
+        typer.Option(help="redis(s)://, redis(s)+sentinel://, redis(s)+cluster:// or unix://."),
     ] = None,
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain, PEM.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
