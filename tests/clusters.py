@@ -122,6 +122,14 @@ class Cluster:
                 moved += 1
         return moved
 
+    async def move_whole(self, ns: str, source: Node, target: Node) -> None:
+        """As Valkey 9 does it by itself: in one piece; until everyone knows."""
+        slot = slot_of(ns)
+        await source.say("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", target.id)
+        async with asyncio.timeout(30):
+            while await self.owner(ns) is not target:
+                pass
+
     async def end_move(self, ns: str, target: Node) -> None:
         """Tell everyone who owns the slot now, the new owner first."""
         for node in (target, *(each for each in self.nodes if each is not target)):

@@ -254,6 +254,28 @@ async def test_a_node_that_dies_with_its_slots_takes_no_changes_until_it_is_back
     assert whole
 
 
+async def test_a_slot_that_the_server_moves_by_itself_loses_nothing(tmp_path: Path) -> None:
+    async with (
+        clustered() as cluster,
+        center(tmp_path / "data", PATIENT, redis=cluster.url) as opened,
+    ):
+        publisher = Publisher(opened)
+        await publisher.publish()
+        async with client(tmp_path, cluster.url, "gw") as follower:
+            async with publisher.at_work():
+                for _ in range(3):
+                    owner = await cluster.owner(NS)
+                    target = next(node for node in cluster.nodes if node is not owner)
+                    await cluster.move_whole(NS, owner, target)
+                    await publisher.further(3)
+            await until(lambda: follower.get("k") == publisher.last, 20.0)
+        whole = await publisher.is_all_there()
+
+    print(f"answers {dict(publisher.answers)}, slowest {publisher.slowest * 1000:.0f} ms")
+    assert whole
+    assert 504 not in publisher.answers
+
+
 async def test_a_replica_that_takes_over_loses_nothing_that_was_acknowledged(
     tmp_path: Path,
 ) -> None:

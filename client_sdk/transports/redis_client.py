@@ -91,6 +91,8 @@ _CERTIFICATE = "it wants to know us: ?ssl_certfile=FILE&ssl_keyfile=FILE"
 _TLS_ADVICE = {  # by what the TLS library says; the first that fits
     "ostname mismatch": "connect by a name in its certificate, or issue one with this name",
     "IP address mismatch": "connect by a name in its certificate, or issue one with this address",
+    "has expired": "issue a new one",
+    "not yet valid": "issue a new one, or set the clocks right",
     "certificate verify failed": "name the authority that signed it: ?ssl_ca_certs=FILE",
     "CERTIFICATE_REQUIRED": _CERTIFICATE,
     "certificate required": _CERTIFICATE,

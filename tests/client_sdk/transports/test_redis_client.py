@@ -1,0 +1,54 @@
+"""What is said of trouble with a Redis: what it is, and what to do about it."""
+
+from __future__ import annotations
+
+import pytest
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    ConnectionError,
+    MovedError,
+    TimeoutError,
+    TryAgainError,
+)
+
+from client_sdk.transports.redis_client import words_of
+
+_VERIFY = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: "
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MovedError("7 10.0.0.2:6379"), "a cluster is written redis+cluster://"),
+        (AskError("7 10.0.0.2:6379"), "the slot is being moved, nothing was run"),
+        (TryAgainError("Multiple keys"), "the slot is being moved, nothing was run"),
+        (ClusterDownError("The cluster is down"), "nothing was run (The cluster is down)"),
+        (ConnectionError(_VERIFY + "self-signed certificate"), "?ssl_ca_certs=FILE"),
+        (ConnectionError(_VERIFY + "certificate has expired"), "issue a new one"),
+        (ConnectionError(_VERIFY + "Hostname mismatch, it is not valid"), "connect by a name"),
+        (ConnectionError(_VERIFY + "IP address mismatch, it is not"), "connect by a name"),
+        (ConnectionError("[SSL: WRONG_VERSION_NUMBER]"), "does not speak TLS there"),
+        (ConnectionError("tlsv13 alert certificate required"), "?ssl_certfile=FILE"),
+        (OSError("disk"), "disk"),
+        (TimeoutError(), "TimeoutError"),
+    ],
+    ids=lambda each: type(each).__name__ if isinstance(each, Exception) else None,
+)
+def test_an_error_says_what_to_do(error: Exception, words: str) -> None:
+    assert words_of(error).endswith(words) or words in words_of(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "url", "advised"),
+    [
+        (TimeoutError("Timeout reading"), "rediss://a", True),
+        (ConnectionError("Connection closed by server."), "rediss+cluster://a:1", True),
+        (ConnectionError("Connection closed by server."), "redis://a", False),
+        (ConnectionError("Connect call failed"), "rediss://a", False),
+    ],
+)
+def test_a_silence_at_the_first_words_by_tls_is_perhaps_a_wish_for_a_certificate(
+    error: Exception, url: str, advised: bool
+) -> None:
+    assert ("?ssl_certfile=FILE" in words_of(error, url)) is advised
