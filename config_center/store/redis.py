@@ -307,11 +307,13 @@ class RedisStore(Store):
 
     async def idle_bodies(self, ns: str) -> dict[str, float]:
         keys = Keyspace(ns)
-        return await self._read(ns, lambda redis: Collector(redis).idle(keys))
+        idle: dict[str, float] = await self._read(ns, lambda redis: Collector(redis).idle(keys))
+        return idle
 
     async def remove_bodies(self, ns: str, hashes: Sequence[str], idle: float) -> int:
         keys = Keyspace(ns)
-        return await self._read(ns, lambda redis: Collector(redis).remove(keys, hashes, idle))
+        gone = await self._read(ns, lambda redis: Collector(redis).remove(keys, hashes, idle))
+        return int(gone)
 
     async def check(self) -> list[Finding]:
         return await self._speak(self._servers.check())
