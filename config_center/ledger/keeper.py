@@ -144,5 +144,6 @@ class Keeper:
         try:
             TrustList.parse(document or b"", ledger.trust.root)
         except NotTrusted:
-            log.error("the list of signing keys beside %s was edited; it is put right", ledger.ns)
+            what = "is not there" if document is None else "was edited"
+            log.error("the list of signing keys beside %s %s; it is put right", ledger.ns, what)
             await ledger.store.write_trust(ledger.ns, ledger.trust.encode())
