@@ -181,8 +181,12 @@ class Client:
         driver = self._following.driver
         if driver is None:
             return gauges
-        counters = driver.replica.counters
+        counters, confirmed = driver.replica.counters, status.confirmed_seconds_ago
+        if confirmed is not None:
+            gauges["config_client_confirmation_age_seconds"] = confirmed
         return gauges | {
+            "config_client_reconnects_total": driver.losses,
+            "config_client_reports_lost_total": self._following.reporter.lost,
             "config_client_dropped_total": counters.dropped,
             "config_client_gaps_total": counters.gaps,
             "config_client_forks_total": counters.forks,

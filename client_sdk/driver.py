@@ -75,7 +75,7 @@ class Driver:
 
     ``serve`` is called with every new state, one at a time; ``complain`` with what the center
     should hear about the path itself. ``head`` is the record behind the newest state, ``failure``
-    why there is no link.
+    why there is no link, ``losses`` how often one ended or did not begin.
     """
 
     def __init__(
@@ -95,6 +95,7 @@ class Driver:
         self.alone = asyncio.Event()
         self.head = head
         self.failure = "it was not tried yet"
+        self.losses = 0
         self.route = Route(len(connect), pace or Pace())
         self._connect = connect
         self._serve = serve
@@ -133,6 +134,7 @@ class Driver:
                 log.exception("the link failed")
                 down = TransportDown(f"{type(error).__name__}: {error}")
             self.failure = str(down)
+            self.losses += 1
             log.info("the link is down: %s", down)
             wait = self.route.lost(
                 time.monotonic() - began,

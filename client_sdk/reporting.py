@@ -46,10 +46,11 @@ _CANARY = "@canary"
 
 
 class Reporter:
-    """Owns the task that reports. ``devices`` is set by who holds devices."""
+    """Owns the task that reports. ``devices`` is set by who holds them; ``lost`` counts reports."""
 
     def __init__(self, plan: Plan, serving: Serving) -> None:
         self.devices: Callable[[], Sequence[Mapping[str, Any]]] = list
+        self.lost = 0
         self._plan = plan
         self._serving = serving
         self._driver: Driver | None = None
@@ -147,6 +148,7 @@ class Reporter:
             await driver.transport.send_report(self._plan.instance, self._signed(body))
         except BaseException:
             self._put_back(outcomes, complaint)
+            self.lost += 1
             raise
         self._whole = False
         self._told_refused, self._told_devices = refused, devices

@@ -9,7 +9,9 @@ Laws:
 * Waiting is *full jitter*: anywhere between nothing and a bound that doubles from ``base`` to
   ``cap``, so that a thousand clients which lost the same center do not come back in the same
   moment. (M. Brooker, "Exponential backoff and jitter", AWS Architecture Blog, 2015.) A center that
-  names a time is given that time before the jitter begins.
+  names a time is given that time before the jitter begins, up to ``longest``, and the jitter is
+  then at least as long: those whom it sent away together are not to come together. What one center
+  asks for is not asked for by the next path.
 * Until one of them worked for the first time nothing is known in favour of any: each failure gives
   way, and the first round goes without waiting, so a client that starts finds the path that works.
 * A link that held for ``steady`` seconds forgives everything before it.
@@ -30,12 +32,16 @@ _PATIENCE = 3
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds: the first and the longest wait, what counts as steady, and what as proof."""
+    """
+    Seconds: the first and the longest wait of our own, what counts as steady, what as proof, and
+    the longest that a center may ask for.
+    """
 
     base: float = 0.5
     cap: float = 5.0
     steady: float = 10.0
     proof: float = 60.0
+    longest: float = 30.0
 
 
 @dataclass(slots=True)
@@ -71,13 +77,16 @@ class Route:
             self._failures = self._in_a_row = 0
         self._failures += 1
         self._in_a_row += 1
+        asked, before = min(max(retry_after, 0.0), self.pace.longest), self.at
         if hopeless or not self.reached or self._in_a_row >= _PATIENCE:
             self.at = (self.at + 1) % self.paths
             self._in_a_row = 0
         if not self.reached and not self.all_failed:
             return 0.0
         bound = min(self.pace.cap, self.pace.base * 2 ** min(self._failures - 1, 16))
-        return retry_after + rng.uniform(0.0, bound)
+        if self.at != before:
+            asked = 0.0
+        return asked + rng.uniform(0.0, max(bound, asked))
 
     @property
     def better(self) -> range:

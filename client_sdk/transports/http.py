@@ -16,7 +16,9 @@ import asyncio
 import base64
 import binascii
 import collections
+import random
 import time
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -35,6 +37,9 @@ _MAX_LINE = 4 * 1024 * 1024
 _PERMANENT = (400, 401, 403, 404)
 _STREAM_AGAIN = 60.0  # seconds of polls until the stream is tried again
 _BREATH = 0.5  # seconds between polls that were answered at once with nothing new
+_TOO_MANY = 429
+_TRIES = 3
+_DIGITS = 9  # of a number of seconds; more is for ever
 
 
 class HttpTransport(Transport):
@@ -232,6 +237,16 @@ class HttpTransport(Transport):
             await self._session.close()
 
     async def _get(self, url: str, **params: str) -> tuple[bytes, Any]:
+        """
+        A read. A center that has too many of them now is asked again when it says so: giving up
+        the stream for it, and coming anew, would make more of what there is too much of.
+        """
+        for _ in range(_TRIES):
+            try:
+                return await self._request("GET", url, params=params)
+            except _TooMany as error:
+                wait = min(error.retry_after, self._timeout)
+                await asyncio.sleep(wait + random.uniform(0.0, wait))
         return await self._request("GET", url, params=params)
 
     async def _request(self, method: str, url: str, **options: Any) -> tuple[bytes, Any]:
@@ -256,16 +271,33 @@ class HttpTransport(Transport):
             detail, problem = plain.get("detail", detail), plain.get("type", "")
         if problem.endswith(":history-incomplete"):
             raise _HistoryIncomplete(detail)
-        after = response.headers.get("Retry-After", "0")
-        raise TransportDown(
+        kind = _TooMany if response.status == _TOO_MANY else TransportDown
+        raise kind(
             detail,
             permanent=response.status in _PERMANENT,
-            retry_after=float(after) if after.isdigit() else 0.0,
+            retry_after=seconds_of(response.headers.get("Retry-After", ""), time.time()),
         )
 
 
 class _HistoryIncomplete(TransportDown):
     """The center's log does not reach back."""
+
+
+class _TooMany(TransportDown):
+    """The center has too many requests now."""
+
+
+def seconds_of(header: str, now: float) -> float:
+    """
+    What a ``Retry-After`` asks for: seconds, or a date as proxies write it. ``now`` in seconds
+    since 1970; 0.0 for what is neither, or is past.
+    """
+    if header.isascii() and header.isdigit():
+        return float(header[:_DIGITS])
+    try:
+        return max(0.0, parsedate_to_datetime(header).timestamp() - now)
+    except (ValueError, TypeError, IndexError):
+        return 0.0
 
 
 async def _first_event(stream: Any) -> None:

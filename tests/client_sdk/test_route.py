@@ -81,7 +81,7 @@ def test_waits_are_spread_from_nothing_to_a_bound_that_doubles_to_the_cap(
 
     waits = [route.lost(0.0, rng, retry_after=asked) - asked for _ in range(losses)]
 
-    bounds = [min(5.0, 0.5 * 2 ** min(n, 16)) for n in range(losses)]
+    bounds = [max(asked, min(5.0, 0.5 * 2 ** min(n, 16))) for n in range(losses)]
     assert all(-1e-6 <= wait <= bound + 1e-6 for wait, bound in zip(waits, bounds, strict=True))
 
 
@@ -91,3 +91,30 @@ def test_a_thousand_clients_do_not_come_back_at_once() -> None:
     assert waits[0] < 0.01
     assert waits[-1] > 0.49
     assert 0.2 < waits[500] < 0.3
+
+
+def test_a_center_that_asks_for_a_year_gets_the_longest_wait() -> None:
+    route, rng = Route(1, PACE, reached=True), random.Random(1)
+
+    waits = [route.lost(0.0, rng, retry_after=3e7) for _ in range(100)]
+
+    assert min(waits) >= PACE.longest
+    assert max(waits) <= 2 * PACE.longest
+
+
+def test_those_who_were_sent_away_together_do_not_come_together() -> None:
+    rng = random.Random(3)
+
+    waits = [Route(1, PACE, reached=True).lost(0.0, rng, retry_after=10.0) for _ in range(1000)]
+
+    at_once = [sum(n <= wait < n + 1 for wait in waits) for n in range(10, 20)]
+    assert sum(at_once) == 1000
+    assert max(at_once) < 150
+
+
+def test_what_one_center_asks_for_is_not_waited_for_at_the_next() -> None:
+    route = Route(2, PACE, reached=True)
+
+    wait = route.lost(0.0, random.Random(1), hopeless=True, retry_after=30.0)
+
+    assert (route.at, wait <= 0.5) == (1, True)

@@ -18,7 +18,7 @@ from client_sdk.link import Link
 from client_sdk.replica import Replica
 from client_sdk.signing import Verifier
 from client_sdk.transports.base import Frame, Pong, Subscribed
-from client_sdk.transports.http import HttpTransport
+from client_sdk.transports.http import HttpTransport, seconds_of
 from config_center.access import Actor
 from config_center.publishing import Put
 from tests.config_center.api.world import center as real_center
@@ -29,9 +29,11 @@ STREAM = {"Content-Type": "text/event-stream"}
 
 
 @contextlib.asynccontextmanager
-async def center(watch: Handler) -> AsyncIterator[HttpTransport]:
+async def center(watch: Handler, ring: Handler | None = None) -> AsyncIterator[HttpTransport]:
     """A center whose stream is ``watch``, and the path to it."""
     app = web.Application()
+    if ring is not None:
+        app.router.add_get("/v1/namespaces/default/ring", ring)
     app.router.add_get("/v1/namespaces/default/watch", watch)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
@@ -201,3 +203,73 @@ async def test_where_streams_are_kept_back_the_news_is_polled_and_the_stream_com
 
     assert by_polls >= 3
     assert not replica.is_stale(time.monotonic())
+
+
+async def test_a_stream_that_is_refused_for_now_says_when_to_come_again() -> None:
+    async def watch(request: web.Request) -> web.StreamResponse:
+        return web.json_response({"detail": "full"}, status=503, headers={"Retry-After": "7"})
+
+    async with center(watch) as path:
+        with pytest.raises(TransportDown, match="full") as refused:
+            await path.open()
+
+    assert (refused.value.retry_after, refused.value.permanent) == (7.0, False)
+
+
+async def test_a_read_that_is_too_many_is_asked_again_and_the_stream_stays() -> None:
+    asked: list[float] = []
+
+    async def watch(request: web.Request) -> web.StreamResponse:
+        response = await begun(request)
+        await asyncio.Event().wait()
+        return response
+
+    async def ring(request: web.Request) -> web.Response:
+        asked.append(asyncio.get_running_loop().time())
+        if len(asked) < 3:
+            return web.json_response({}, status=429, headers={"Retry-After": "1"})
+        return web.json_response({"dek": "wrapped"})
+
+    async with center(watch, ring) as path:  # it waits 0.5 s at most for one answer
+        await path.open()
+        assert await path.receive() == Subscribed()
+
+        assert await path.read_ring() == {"dek": "wrapped"}
+
+    first, second, third = asked
+    assert second - first >= 0.5
+    assert third - second >= 0.5
+
+
+async def test_a_read_that_is_too_many_for_long_is_given_up() -> None:
+    asked = []
+
+    async def watch(request: web.Request) -> web.StreamResponse:
+        return await begun(request)
+
+    async def ring(request: web.Request) -> web.Response:
+        asked.append(1)
+        return web.json_response({}, status=429)
+
+    async with center(watch, ring) as path:
+        await path.open()
+        with pytest.raises(TransportDown, match="429"):
+            await path.read_ring()
+
+    assert len(asked) == 4
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("", 0.0),
+        ("3", 3.0),
+        ("9" * 400, 999_999_999.0),
+        ("-1", 0.0),
+        ("soon", 0.0),
+        ("Thu, 01 Jan 1970 00:00:30 GMT", 20.0),
+        ("Thu, 01 Jan 1970 00:00:05 GMT", 0.0),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(header: str, seconds: float) -> None:
+    assert seconds_of(header, 10.0) == seconds
