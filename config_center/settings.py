@@ -132,6 +132,19 @@ class Retention(_Section):
     journal_rows: int = Field(10_000, ge=1_000, description="newest changes always kept")
 
 
+class Admission(_Section):
+    """How fast clients may come; rates a second, bursts at once (config_center/admission.py)."""
+
+    watches: int = Field(10_000, ge=1, description="event streams at once")
+    connections: int = Field(20_000, ge=1, description="open connections; more are cut at once")
+    rate: float = Field(500, gt=0, description="streams, and whole namespaces, a second")
+    burst: float = Field(2_000, ge=1, description="the same, at once after a silence")
+    client_rate: float = Field(250, gt=0, description="the same for one token or address")
+    client_burst: float = Field(1_500, ge=1, description="the same, at once after a silence")
+    wrong_token_rate: float = Field(1, gt=0, description="wrong tokens of an address, a second")
+    wrong_token_burst: float = Field(50, ge=1, description="the same, at once after a silence")
+
+
 class Settings(_Section):
     """Everything that can be set."""
 
@@ -159,6 +172,7 @@ class Settings(_Section):
         "info", description="least important line that is logged"
     )
     limits: Limits = Field(Limits(), description="")
+    admission: Admission = Field(Admission(), description="")
     retention: Retention = Field(Retention(), description="")
 
     @property

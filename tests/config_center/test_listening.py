@@ -1,0 +1,128 @@
+"""Connections that say nothing, or say it slowly, on a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import aiohttp
+from aiohttp import web
+
+from config_center.listening import Connections, guard_of, listen
+from tests.until import until
+
+WITHIN = 0.4
+
+
+@contextlib.asynccontextmanager
+async def door(most: int = 1000, within: float = WITHIN) -> AsyncIterator[tuple[int, Connections]]:
+    """A server that answers slowly at /slow, on a port of its own."""
+
+    @web.middleware
+    async def busy(request: web.Request, handler: object) -> web.StreamResponse:
+        guard = guard_of(request)
+        assert guard is not None
+        guard.busy()
+        try:
+            return await handler(request)  # type: ignore[operator, no-any-return]
+        finally:
+            guard.idle()
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/slow":
+            await asyncio.sleep(WITHIN * 2)
+        return web.Response(text="here")
+
+    app = web.Application(middlewares=[busy])
+    app.router.add_get("/{path:.*}", answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    connections = Connections(most, within)
+    assert runner.server is not None
+    server = await listen(runner.server, connections, "127.0.0.1", 0, None)
+    try:
+        yield server.sockets[0].getsockname()[1], connections
+    finally:
+        server.close()
+        await runner.cleanup()
+
+
+async def half_sent(port: int, text: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(text)
+    return reader, writer
+
+
+async def test_a_hundred_that_send_nothing_or_half_a_request_are_gone_in_time() -> None:
+    async with door() as (port, connections):
+        texts = [b"", b"GET / HTTP/1.1\r\nHost: a\r\n", b"GET / HT"] * 34
+        attackers = [await half_sent(port, text) for text in texts[:100]]
+        await until(lambda: len(connections) + connections.cut >= 100)
+
+        await until(lambda: len(connections) == 0)
+
+        assert connections.cut == 100
+        for _, writer in attackers:
+            writer.close()
+
+
+async def test_one_that_sends_a_byte_now_and_then_gets_no_more_time() -> None:
+    async with door() as (port, connections):
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        reader, writer = await half_sent(port, b"GET / HTTP/1.1\r\nX: ")
+
+        async def drip() -> None:
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    writer.write(b"y")
+                    await writer.drain()
+                    await asyncio.sleep(WITHIN / 8)
+
+        dripping = asyncio.create_task(drip())
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        lasted = loop.time() - began
+        dripping.cancel()
+        await asyncio.wait((dripping,))
+        writer.close()
+
+    assert WITHIN * 0.9 <= lasted < WITHIN * 3
+    assert connections.cut == 1
+
+
+async def test_an_answer_may_take_longer_and_a_connection_is_used_again() -> None:
+    async with door() as (port, connections), aiohttp.ClientSession() as http:
+        for path in ("slow", "quick", "slow"):
+            async with http.get(f"http://127.0.0.1:{port}/{path}") as answer:
+                assert await answer.text() == "here"
+
+        assert (len(connections), connections.cut) == (1, 0)
+
+
+async def test_a_connection_kept_alive_has_its_time_again_from_the_next_byte() -> None:
+    async with door() as (port, connections):
+        reader, writer = await half_sent(port, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await reader.readuntil(b"here")
+
+        writer.write(b"GET / HT")
+
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+        assert connections.cut == 1
+        writer.close()
+
+
+async def test_more_than_there_is_room_for_are_cut_at_once() -> None:
+    async with door(most=2, within=60.0) as (port, connections):
+        kept = [await half_sent(port, b"") for _ in range(2)]
+        await until(lambda: len(connections) == 2)
+
+        reader, writer = await half_sent(port, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+
+        assert len(connections) == 2
+        for _, each in [*kept, (reader, writer)]:
+            each.close()
