@@ -22,6 +22,7 @@ MAX_INSTANCES = 10_000
 MAX_DEVICES = 100_000
 INSTANCE_SECONDS = 24 * 3600.0
 DEVICE_SECONDS = 15 * 60.0
+SILENT_SECONDS = 60.0  # a client reports every few
 _MAX_KEYS = 1000
 _CANARY = "@canary"
 _PLAIN = ("position", "sdk", "transport", "stale", "labels", "started_at")
@@ -49,6 +50,17 @@ class Instance:
             "keys": self.keys,
             "devices": len(self.devices),
         }
+
+
+@dataclass(slots=True)
+class Standing:
+    """Instances by name that do not follow; ``refusing``: name -> keys that it refused."""
+
+    total: int = 0
+    stale: list[str] = field(default_factory=list)
+    silent: list[str] = field(default_factory=list)
+    behind: list[str] = field(default_factory=list)
+    refusing: dict[str, list[str]] = field(default_factory=dict)
 
 
 class Fleet:
@@ -93,6 +105,25 @@ class Fleet:
         for instance in sorted(self._instances.values(), key=lambda each: each.heard_at):
             found.update({name: (name, instance, row) for name, row in instance.devices.items()})
         return [found[name] for name in sorted(found)]
+
+    def standing(self, now: float, is_late: Callable[[str], bool]) -> Standing:
+        """
+        Who does not follow. ``is_late(position)``: something newer has been there for long. One
+        that is silent is counted as nothing else, because what it said last is old.
+        """
+        standing = Standing(total=len(self._instances))
+        for name, instance in sorted(self._instances.items()):
+            if now - instance.heard_at > SILENT_SECONDS:
+                standing.silent.append(name)
+                continue
+            if instance.about.get("stale") is True:
+                standing.stale.append(name)
+            if is_late(str(instance.about.get("position", ""))):
+                standing.behind.append(name)
+            rows = instance.keys.items()
+            if refused := [key for key, about in rows if about.get("state") == "refused"]:
+                standing.refusing[name] = sorted({key.removesuffix(_CANARY) for key in refused})
+        return standing
 
     def units(
         self,
