@@ -13,6 +13,7 @@ import secrets
 import ssl
 import time
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -21,12 +22,16 @@ from client_sdk.errors import ConfigError, SettingInvalid
 from client_sdk.private_files import read_private, write_private
 from client_sdk.signing import Verifier
 from config_center.app import make_app
+from config_center.checks import Level, judge
 from config_center.embedded import EmbeddedStore
+from config_center.examining import Examiner
 from config_center.http_log import HTTP_LOG
 from config_center.journal import Journal
 from config_center.keys import load_or_create
 from config_center.ledger.keeper import Rhythm
 from config_center.ledger.registry import Registry
+from config_center.listening import Connections, listen
+from config_center.looking import look_at_machine
 from config_center.metrics import Metrics
 from config_center.owner import OwnerLock
 from config_center.peers import Peers
@@ -40,11 +45,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from config_center.settings import Settings
+    from config_center.store.base import Store
 
 log = logging.getLogger(__name__)
 
 _CLOSE_WITHIN = 3.0
 _GRACE = 3600  # seconds; longer than any commit may take between a body and its record
+_KEEP_ALIVE = 20.0  # a fleet that read the whole once leaves as many sockets idle as it has clients
+_LINGER = 1.0  # for what a client still sends after it was refused
 
 
 class Center:
@@ -54,6 +62,7 @@ class Center:
         self.settings = settings
         self._rhythm = rhythm or Rhythm(beat_every=settings.beat_every)
         self._stack = AsyncExitStack()
+        self._metrics = Metrics()
         self.url = ""
         self.admin_token = ""
         self.store_url = ""
@@ -82,10 +91,7 @@ class Center:
         )
         self._stack.push_async_callback(store.close)
         await store.open()
-        for finding in await store.check():
-            log.warning("the store: %s; %s", finding.what, finding.advice)
-            if finding.fatal:
-                raise SettingInvalid(f"{finding.what}: {finding.advice}")
+        await self._look_first(store)
         journal = await Journal.open(data / "journal.sqlite3")
         self._stack.push_async_callback(journal.close)
         center = f"center-{keys.signing.kid[:8]}-{secrets.token_hex(3)}"
@@ -114,6 +120,9 @@ class Center:
         await self.service.open()
         self._stack.push_async_callback(self.service.close)
         self.admin_token = await self._admin_token()
+        examiner = Examiner(self.settings, self.service, self._metrics)
+        self._stack.push_async_callback(examiner.close)
+        examiner.start()
         self.url = await self._listen()
 
     async def _store(self) -> str:
@@ -127,6 +136,15 @@ class Center:
         )
         await self._stack.enter_async_context(embedded)
         return embedded.url
+
+    async def _look_first(self, store: Store) -> None:
+        """Say what is wrong with the machine and the store. Raises SettingInvalid where it must."""
+        machine = await asyncio.to_thread(look_at_machine, self.settings)
+        for check in judge(replace(machine, store=await store.facts())):
+            if check.level is not Level.OK:
+                log.warning("%s: %s; %s", check.subject, check.sentence, check.mend)
+            if check.fatal:
+                raise SettingInvalid(f"{check.sentence}: {check.mend}")
 
     async def _admin_token(self) -> str:
         """
@@ -152,26 +170,32 @@ class Center:
         return token
 
     async def _listen(self) -> str:
-        app = make_app(self.service, self.settings, Metrics())
+        app = make_app(self.service, self.settings, self._metrics)
         runner = web.AppRunner(
             app,
             access_log=None,
             logger=HTTP_LOG,
             shutdown_timeout=_CLOSE_WITHIN,
             auto_decompress=False,  # no body of ours is compressed, and none unfolds in memory
+            keepalive_timeout=_KEEP_ALIVE,
+            lingering_time=_LINGER,
         )
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
-        listen = self.settings.listen
-        context = self._tls()
-        site = web.TCPSite(runner, listen.host, listen.port, ssl_context=context)
+        where, context = self.settings.listen, self._tls()
+        assert runner.server is not None
+        connections = Connections(self.settings.admission.connections)
         try:
-            await site.start()
+            server = await listen(runner.server, connections, where.host, where.port, context)
         except OSError as error:
             raise SettingInvalid(
-                f"cannot listen on {listen}: {error.strerror}; give another --listen HOST:PORT"
+                f"cannot listen on {where}: {error.strerror}; give another --listen HOST:PORT"
             ) from error
-        host, port = runner.addresses[0][:2]
+        self._stack.callback(
+            server.close
+        )  # first no new ones, then the runner ends those there are
+        self._metrics.connections = connections
+        host, port = server.sockets[0].getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         url = f"{'http' if context is None else 'https'}://{shown}:{port}"
         await self._say_where(url)

@@ -81,6 +81,7 @@ class Journal:
         self._db = db
         self._lock = lock
         self._thread = thread
+        self.errors = 0  # transactions that the disk refused
 
     @classmethod
     async def open(cls, path: Path) -> Journal:
@@ -328,6 +329,7 @@ class Journal:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, transaction)
         except sqlite3.OperationalError as error:
+            self.errors += 1
             raise JournalDown(f"the center's journal cannot be used: {error}") from error
 
 

@@ -14,6 +14,7 @@ import base64
 import binascii
 import logging
 import time
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
@@ -23,6 +24,7 @@ import orjson
 from client_sdk.errors import NotVerified
 from client_sdk.records import Record, unpack
 from config_center.access import Actor
+from config_center.checks.base import PeerFacts
 from config_center.problems import Problem
 
 if TYPE_CHECKING:
@@ -72,6 +74,27 @@ class Peers:
             except (orjson.JSONDecodeError, TypeError):
                 continue
         return False
+
+    async def look(self) -> tuple[PeerFacts, ...]:
+        """Whether each of them answers, and what its clock says."""
+        timeout = aiohttp.ClientTimeout(total=_WITHIN)
+        async with aiohttp.ClientSession(timeout=timeout, trust_env=False) as http:
+            return tuple(await asyncio.gather(*(self._look(http, url) for url in self._urls)))
+
+    async def _look(self, http: aiohttp.ClientSession, url: str) -> PeerFacts:
+        before = time.time()
+        try:
+            headers = sign_in(self._key, NAMESPACES, before)
+            async with http.get(url + NAMESPACES, headers=headers) as answer:
+                problem = "" if answer.status == 200 else f"it answers {answer.status}"
+                told = answer.headers.get("Date", "")
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return PeerFacts(url, str(error) or "no answer in time")
+        try:
+            apart = parsedate_to_datetime(told).timestamp() - (before + time.time()) / 2
+        except ValueError:
+            return PeerFacts(url, problem)
+        return PeerFacts(url, problem, apart)
 
     def _records(self, ns: str, raw: bytes) -> Iterable[Record]:
         try:

@@ -50,6 +50,8 @@ class Reports:
         self._task: asyncio.Task[None] | None = None
         self._known: dict[str, list[bytes]] = {}
         self._known_by: NamespaceState | None = None
+        self.taken = 0
+        self.dropped = 0
 
     def start(self) -> None:
         """Begin to read the store's streams."""
@@ -69,6 +71,7 @@ class Reports:
 
     def take(self, space: Space, frame: bytes, actor: Actor) -> None:
         """A report by HTTP. Raises Problem 400 (unreadable), 403 (not the caller's)."""
+        self.dropped += 1  # until it is taken
         try:
             report = Report.decode(frame)
         except NotVerified as error:
@@ -77,6 +80,7 @@ class Reports:
             raise Problem("forbidden", "a token reports for its own instance, in this namespace")
         if not report.verify(actor.report_key):
             raise Problem("forbidden", "the report is not signed with this token's report key")
+        self.dropped -= 1
         self._hear(space, report)
 
     async def read_once(self, space: Space) -> None:
@@ -89,14 +93,19 @@ class Reports:
             try:
                 report = Report.decode(frame)
             except NotVerified:
+                self.dropped += 1
                 continue
             mine = report.ns == ns and any(map(report.verify, keys.get(report.instance, ())))
             if mine:
                 self._hear(space, report)
+            else:
+                self.dropped += 1
 
     def _hear(self, space: Space, report: Report) -> None:
         """Note it; a complaint that carries a record is evidence, which the ledger judges."""
-        space.fleet.hear(report, self._clock_ms() / 1000)
+        taken = space.fleet.hear(report, self._clock_ms() / 1000)
+        self.taken += taken
+        self.dropped += not taken
         complaint = report.body.get("complaint")
         if isinstance(complaint, dict) and isinstance(complaint.get("head"), str):
             with contextlib.suppress(NotVerified, ValueError):

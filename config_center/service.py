@@ -32,7 +32,7 @@ from config_center.space import Space
 from config_center.tokens import Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from client_sdk.sealing import Kek
     from client_sdk.signing import TrustList
@@ -66,7 +66,7 @@ class Service:
         self._spaces: dict[str, Space] = {}
         self._changes = Changes(kek, clock_ms, rng)
         self._tokens = Tokens(registry, rng)
-        self._reports = Reports(registry, self._spaces, clock_ms)
+        self.reports = Reports(registry, self._spaces, clock_ms)
         self.recovery = Recovery(registry)
 
     async def open(self) -> None:
@@ -75,17 +75,22 @@ class Service:
             if not ns.startswith("_") and ledger.mode is not Mode.ENDED:
                 await self._add(ledger)
         self.registry.on_attached = self._add
-        self._reports.start()
+        self.reports.start()
 
     async def close(self) -> None:
         """Stop following."""
-        await self._reports.close()
+        await self.reports.close()
         for space in self._spaces.values():
             space.close()
 
     def ledger(self, ns: str) -> Ledger:
         """The ledger of a namespace. Raises Problem 404."""
         return self.registry.get(ns)
+
+    @property
+    def spaces(self) -> Mapping[str, Space]:
+        """The namespaces that clients may use."""
+        return self._spaces
 
     def modes(self) -> dict[str, dict[str, str]]:
         """Whether each namespace takes changes, and why not."""
@@ -334,17 +339,17 @@ class Service:
 
     async def report(self, ns: str, frame: bytes, actor: Actor) -> None:
         """Take a signed report of the actor's own instance. Raises Problem 400, 403."""
-        self._reports.take(self._space(ns), frame, actor)
+        self.reports.take(self._space(ns), frame, actor)
 
     def instances(self, ns: str, limit: int, after: str | None) -> dict[str, Any]:
         """Processes of instances, and which versions they applied or refused."""
-        fleet = self._reports.fleet(self._space(ns))
+        fleet = self.reports.fleet(self._space(ns))
         rows = [instance.to_json() for instance in fleet.instances()]
         return reading.page(rows, "instance", limit, after)
 
     def devices(self, ns: str, limit: int, after: str | None) -> dict[str, Any]:
         """Devices, and which versions they get."""
-        fleet = self._reports.fleet(self._space(ns))
+        fleet = self.reports.fleet(self._space(ns))
         rows = [{**row, "instance": instance.name} for _, instance, row in fleet.devices()]
         return reading.page(rows, "device", limit, after)
 

@@ -74,7 +74,6 @@ EXCEPTIONS: dict[str, str] = {
     "config_center/store/decoding.py": "tests/test_tampering.py",
     "config_center/store/script_line.py": "tests/config_center/store/test_stores.py",
     "config_center/store/scripts.py": "tests/config_center/store/test_stores.py",
-    "config_center/store/fitness.py": "tests/config_center/store/test_stores.py",
     "config_center/store/memory.py": "tests/config_center/store/test_stores.py",
     "config_center/store/servers.py": "tests/test_cluster.py",
     "config_center/store/redis.py": "tests/config_center/store/test_stores.py",

@@ -19,6 +19,7 @@ from client_sdk.errors import InvalidValue
 from client_sdk.records import NAMESPACE, Position
 from client_sdk.suggestions import did_you_mean
 from client_sdk.values import parse_json
+from config_center.listening import HEAD_WITHIN
 from config_center.problems import Problem, invalid
 from config_center.reading import page
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=BaseModel)
 
 _PART = 64 * 1024
+_FRAMING = 64 * 1024  # what a change may have around its values
+_SLOWEST = 16 * 1024  # bytes a second of a body, after the first seconds
 _MAX_TEXT = 200
 _AT_LEAST_WITHIN = 1.0  # seconds
 _JSON_TYPES = ("application/json", "application/octet-stream")  # the latter: none was named
@@ -134,27 +137,41 @@ class Call:
         return key
 
     async def raw(self) -> bytes:
-        """The body's bytes, bounded. Raises Problem 413, 415."""
-        if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise Problem("unsupported-media-type", "send the body as it is, not compressed")
-        try:
-            return await self.request.read()
-        except web.HTTPRequestEntityTooLarge:
-            limit = self.settings.limits.change_bytes
-            raise Problem(
-                "too-large", f"a request may have {limit} bytes; publish less at once", limit=limit
-            ) from None
+        """The body's bytes, bounded. Raises Problem 408, 413, 415."""
+        limit = self.settings.limits.change_bytes
+        too_large = Problem(
+            "too-large", f"a request may have {limit} bytes; publish less at once", limit=limit
+        )
+        return await self._receive(limit + _FRAMING, too_large)
 
     async def large(self, limit: int) -> bytes:
-        """The bytes of a body that may be larger than any other. Raises Problem 413, 415."""
+        """The bytes of a body that may be larger than any other. Raises Problem 408, 413, 415."""
+        too_large = Problem("too-large", f"this may have {limit} bytes", limit=limit)
+        return await self._receive(limit, too_large)
+
+    async def _receive(self, limit: int, too_large: Problem) -> bytes:
+        """The body at a pace: nobody holds a connection by sending a byte now and then."""
         if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise Problem("unsupported-media-type", "send the body as it is, not compressed")
+        if (self.request.content_length or 0) > limit:
+            raise too_large
         parts, size = [], 0
-        async for part in self.request.content.iter_chunked(_PART):
-            size += len(part)
-            if size > limit:
-                raise Problem("too-large", f"this may have {limit} bytes", limit=limit)
-            parts.append(part)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + HEAD_WITHIN
+        try:
+            while not self.request.content.at_eof():
+                async with asyncio.timeout_at(end + size / _SLOWEST):
+                    part = await self.request.content.read(_PART)
+                size += len(part)
+                if size > limit:
+                    raise too_large
+                parts.append(part)
+        except TimeoutError:
+            raise Problem(
+                "request-timeout",
+                f"a body comes at {_SLOWEST >> 10} KiB a second or faster",
+                headers={"Connection": "close"},
+            ) from None
         return b"".join(parts)
 
     async def json(self) -> Any:

@@ -35,7 +35,8 @@ class Route:
     """
     ``permission`` is ``public``, ``read``, ``write``, ``report``, ``admin``, or ``peer`` for what
     only another center may ask; ``body`` is a
-    pydantic model, ``answers`` the media type of a success.
+    pydantic model, ``answers`` the media type of a success. ``cost`` is "stream" or "whole" for
+    what is let in at a limited rate (config_center/admission.py).
     """
 
     method: str
@@ -48,6 +49,7 @@ class Route:
     answers: str = JSON
     status: int = 200
     bodies: tuple[str, ...] = (JSON,)
+    cost: str = ""
 
     def __post_init__(self) -> None:
         if self.permission not in PERMISSIONS:

@@ -243,7 +243,7 @@ def _plain(prefix: str) -> Callable[[Record | Beat], bytes]:
 _RESUME = Parameter("after", "EPOCH-REVISION: everything after it first")
 
 ROUTES = (
-    Route("GET", _NS + "/watch", "read", "Follow changes", watch, answers=EVENTS,
+    Route("GET", _NS + "/watch", "read", "Follow changes", watch, answers=EVENTS, cost="stream",
           parameters=(
               _RESUME,
               Parameter("as", "changes (default) or records: the signed bytes"),
@@ -252,7 +252,8 @@ ROUTES = (
           )),
     Route("GET", _NS + "/news", "read", "The same by long polls", get_news, answers=BYTES,
           parameters=(_RESUME,)),
-    Route("GET", _NS + "/snapshot", "read", "The signed whole", get_snapshot, answers=BYTES),
+    Route("GET", _NS + "/snapshot", "read", "The signed whole", get_snapshot, answers=BYTES,
+          cost="whole"),
     Route("GET", _NS + "/records", "read", "Signed records", get_records, answers=BYTES,
           parameters=(_RESUME,)),
     Route("GET", _NS + "/ring", "read", "Wrapped data keys", get_ring),

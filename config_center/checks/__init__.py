@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from config_center.checks import (
@@ -36,9 +38,23 @@ CHECKS: dict[str, Callable[[Facts], Iterator[Check]]] = {
 }
 
 
+_OF_THE_STORE = {member.SUBJECT for member in (server, rights, durability, replicas)}
+
+
 def judge(facts: Facts) -> list[Check]:
-    """Everything that can be said of these facts."""
-    return [check for member in CHECKS.values() for check in member(facts)]
+    """Everything that can be said of these facts; of a cluster, node by node."""
+    nodes = facts.store if isinstance(facts.store, Mapping) else None
+    if nodes is None:
+        return [check for member in CHECKS.values() for check in member(facts)]
+    found: list[Check] = []
+    for subject, member in CHECKS.items():
+        if subject not in _OF_THE_STORE:
+            found += member(replace(facts, store=None))
+            continue
+        for name, node in nodes.items():
+            checks = member(replace(facts, store=node))
+            found += [replace(one, sentence=f"{name}: {one.sentence}") for one in checks]
+    return found
 
 
 def worst(checks: list[Check]) -> Level:

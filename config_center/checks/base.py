@@ -57,6 +57,7 @@ class StoreFacts:
     where nobody asked, ``replicas`` counts those that are online, ``denied`` names commands that
     its user may not send (both None: not looked at); ``clock_apart`` is its clock minus ours in
     seconds (None: it does not tell the time). ``kept``: what it holds outlives a process.
+    ``clustered``: it is a node of a cluster; ``as_cluster``: it is spoken to as one.
     """
 
     product: str = "Redis"
@@ -67,6 +68,8 @@ class StoreFacts:
     denied: tuple[str, ...] | None = None
     clock_apart: float | None = None
     kept: bool = True
+    clustered: bool = False
+    as_cluster: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +114,10 @@ class PeerFacts:
 class Facts:
     """
     Everything that was looked at. ``store`` and ``journal`` may be a sentence instead: why they
-    could not be looked at; ``keys`` is why they cannot be used ("": they can). ``files`` begins
-    with the data directory and is empty where there is none yet. ``now`` and ``installed`` are
-    seconds since 1970, ``user`` is the user id of whoever runs the center.
+    could not be looked at; of a cluster ``store`` is that for each of its nodes. ``keys`` is why
+    they cannot be used ("": they can). ``files`` begins with the data directory and is empty where
+    there is none yet. ``now`` and ``installed`` are seconds since 1970, ``user`` is the user id of
+    whoever runs the center.
     """
 
     now: float = 0.0
@@ -122,7 +126,7 @@ class Facts:
     open_files: int | None = None
     watches: int = 0
     ack_replicas: int = 0
-    store: StoreFacts | str | None = None
+    store: StoreFacts | str | Mapping[str, StoreFacts | str] | None = None
     keys: str | None = None
     files: tuple[FileFacts, ...] | None = None
     disk: DiskFacts | None = None

@@ -33,8 +33,20 @@ def judge(facts: Facts) -> Iterator[Check]:
     if isinstance(store, str):
         mend = "start it, or give the right address: --redis URL"
         yield fail(SUBJECT, f"the store cannot be looked at: {store}", mend)
-    elif store is not None:
+    elif isinstance(store, StoreFacts):
         yield _version(store)
+        yield from _kind(store)
+
+
+def _kind(store: StoreFacts) -> Iterator[Check]:
+    """Is it what its URL says? Messages are told otherwise in a cluster."""
+    if store.clustered is store.as_cluster:
+        return
+    if store.clustered:
+        what, mend = "the store is a node of a cluster", "write redis+cluster://HOST:PORT"
+    else:
+        what, mend = "it is no node of a cluster", "write redis://HOST:PORT"
+    yield fail(SUBJECT, what, mend, fatal=True)
 
 
 def _version(store: StoreFacts) -> Check:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from client_sdk.records import Position, Record
     from client_sdk.state import Entry, NamespaceState
     from client_sdk.steps import Mark
+    from config_center.checks.base import StoreFacts
 
 
 class StoreDown(ConfigError):
@@ -114,15 +115,6 @@ BeatOutcome = Beaten | Conflict | NewHistory | Empty
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """Something about the server that endangers what is promised, and what to do about it."""
-
-    what: str
-    advice: str
-    fatal: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Retention:
     """
     What the store keeps: at least ``records`` of the log and all of the last ``seconds``, but never
@@ -147,8 +139,8 @@ class Store(ABC):
         """Let go of all connections."""
 
     @abstractmethod
-    async def check(self) -> list[Finding]:
-        """Is this server fit to keep configuration?"""
+    async def facts(self) -> StoreFacts | Mapping[str, StoreFacts | str]:
+        """What the server says of itself, to be judged (config_center/checks)."""
 
     @abstractmethod
     async def head(self, ns: str) -> StoredHead | None:

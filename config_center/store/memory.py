@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from client_sdk.image import Image, decode_row, encode_row
 from client_sdk.records import Position, Record
 from client_sdk.steps import Mark
+from config_center.checks.base import StoreFacts
 from config_center.store.base import (
     Beaten,
     BeatOutcome,
@@ -18,7 +19,6 @@ from config_center.store.base import (
     Conflict,
     Duplicate,
     Empty,
-    Finding,
     NewHistory,
     Store,
     StoredHead,
@@ -64,8 +64,8 @@ class MemoryStore(Store):
     async def close(self) -> None:
         """Nothing to let go of."""
 
-    async def check(self) -> list[Finding]:
-        return [Finding("the store is this process's memory", "nothing is kept", fatal=False)]
+    async def facts(self) -> StoreFacts:
+        return StoreFacts(kept=False)
 
     async def head(self, ns: str) -> StoredHead | None:
         space = self.spaces.get(ns)

@@ -37,7 +37,6 @@ from config_center.store.base import (
     Conflict,
     Duplicate,
     Empty,
-    Finding,
     NewHistory,
     Retention,
     Store,
@@ -74,6 +73,7 @@ if TYPE_CHECKING:
 
     from client_sdk.image import Ring
     from client_sdk.steps import Mark
+    from config_center.checks.base import StoreFacts
     from config_center.store.base import Pending, Restored
     from config_center.store.servers import Server
 
@@ -315,8 +315,8 @@ class RedisStore(Store):
         gone = await self._read(ns, lambda redis: Collector(redis).remove(keys, hashes, idle))
         return int(gone)
 
-    async def check(self) -> list[Finding]:
-        return await self._speak(self._servers.check())
+    async def facts(self) -> StoreFacts | Mapping[str, StoreFacts | str]:
+        return await self._speak(self._servers.facts())
 
     # -- how ----------------------------------------------------------------------------------
 

@@ -20,16 +20,17 @@ from redis.exceptions import ConnectionError, MovedError, RedisError, TimeoutErr
 from client_sdk.redis_url import group_of
 from client_sdk.transports.cluster import Cluster, settled
 from client_sdk.transports.redis_client import close_client, redis_client, words_of
-from config_center.store.base import Finding, OutcomeUnknown, StoreDown
-from config_center.store.fitness import UNSEEN, judge_config, judge_mode, judge_version
+from config_center.store.base import OutcomeUnknown, StoreDown
+from config_center.store.fitness import look
 from config_center.store.script_line import TIMEOUT, ScriptLine
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     import redis.asyncio as redis
 
     from client_sdk.redis_url import Group, Host
+    from config_center.checks.base import StoreFacts
 
 T = TypeVar("T")
 
@@ -47,18 +48,6 @@ class Server:
         """Let go of all connections."""
         await close_client(self.reads)
         await self.scripts.close()
-
-    async def findings(self, *, clustered: bool) -> list[Finding]:
-        """Is it fit? Raises RedisError."""
-        info = await self.reads.info()
-        found = [*judge_version(info), *judge_mode(info, clustered=clustered)]
-        try:
-            config: dict[Any, Any] = await self.reads.config_get("append*", "maxmemory-policy")
-        except (ConnectionError, TimeoutError):
-            raise
-        except RedisError:
-            return [*found, Finding("CONFIG GET is not allowed", UNSEEN, fatal=False)]
-        return [*found, *judge_config(config)]
 
 
 class Servers(ABC):
@@ -78,8 +67,8 @@ class Servers(ABC):
         """Reach it once, or raise RedisError."""
 
     @abstractmethod
-    async def check(self) -> list[Finding]:
-        """Is it fit to keep configuration? Raises RedisError."""
+    async def facts(self) -> StoreFacts | Mapping[str, StoreFacts | str]:
+        """What it says of itself; of a cluster, node by node. Raises RedisError."""
 
     @abstractmethod
     async def close(self) -> None:
@@ -92,6 +81,7 @@ class Alone(Servers):
     publish = "PUBLISH"
 
     def __init__(self, url: str, options: dict[str, Any]) -> None:
+        self._url, self._options = url, options
         self._server = Server(url, options)
 
     async def ask(self, ns: str, call: Callable[[Server], Awaitable[T]]) -> T:
@@ -100,8 +90,8 @@ class Alone(Servers):
     async def open(self) -> None:
         await self._server.reads.ping()
 
-    async def check(self) -> list[Finding]:
-        return await self._server.findings(clustered=False)
+    async def facts(self) -> StoreFacts:
+        return await look(self._url, self._options, publish=self.publish)
 
     async def close(self) -> None:
         await self._server.close()
@@ -145,16 +135,15 @@ class Clustered(Servers):
     async def open(self) -> None:
         await self.ask("default", lambda server: server.reads.ping())
 
-    async def check(self) -> list[Finding]:
-        findings: list[Finding] = []
+    async def facts(self) -> dict[str, StoreFacts | str]:
+        found: dict[str, StoreFacts | str] = {}
         for host in self._cluster.listed:
+            url = self._cluster.url_of(host)
             try:
-                found = await self._server(host).findings(clustered=True)
-            except RedisError as error:
-                advice = f"{words_of(error)}; what it keeps is not to be had"
-                found = [Finding("it does not answer", advice, fatal=False)]
-            findings += [Finding(f"{host}: {f.what}", f.advice, f.fatal) for f in found]
-        return findings
+                found[str(host)] = await look(url, self._options, publish=self.publish)
+            except (RedisError, OSError) as error:
+                found[str(host)] = f"{words_of(error)}; what it keeps is not to be had"
+        return found
 
     async def close(self) -> None:
         for server in self._servers.values():

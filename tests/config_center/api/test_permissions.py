@@ -34,7 +34,7 @@ async def token(api: Http, **about: object) -> Http:
 
 
 async def test_without_a_token_only_what_is_public_answers(tmp_path: Path) -> None:
-    async with http(tmp_path) as api:
+    async with http(tmp_path, **{"admission.wrong_token_burst": 10_000}) as api:
         for stranger in (None, FORGED, "", "cc_short", api.token + "x"):
             nobody = api.with_token(stranger)
             answers = {route: await asked(nobody, route) for route in ROUTES}

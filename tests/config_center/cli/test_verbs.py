@@ -77,7 +77,7 @@ def test_every_verb_that_asks_a_center_takes_json(words: list[str]) -> None:
 def test_every_verb_is_walked_here() -> None:
     local = {("serve",), ("up",), ("version",), ("completion",)}
     local |= {("config", each) for each in ("check", "env", "doc")}
-    local |= {("export",), ("acl",)}  # one prints no JSON, the other asks nobody
+    local |= {("export",), ("acl",), ("doctor",)}  # no JSON, asks nobody, looks by itself
     walked = {tuple(words[: len(verb)]) for words in remote_verbs() for verb in verbs()}
 
     assert set(verbs()) - local <= walked

@@ -12,6 +12,7 @@ import redis.asyncio as redis
 from client_sdk.errors import SettingInvalid
 from client_sdk.records import Position
 from client_sdk.steps import Mark
+from config_center.checks import Facts, Level, judge
 from config_center.ledger.proof import mark_of
 from config_center.store import open_store
 from config_center.store.base import (
@@ -233,15 +234,18 @@ async def test_the_log_is_trimmed_but_never_below_its_promise() -> None:
 async def test_a_server_unfit_for_configuration_is_told() -> None:
     with running() as server:
         store = open_store(server.url, Retention())
-        assert await store.check() == []
+        good = judge(Facts(store=await store.facts()))
+        assert {check.level for check in good} == {Level.OK}
+        assert {check.subject for check in good} >= {"server", "rights", "durability", "clock"}
         raw = redis.Redis.from_url(server.url)
         await raw.config_set("maxmemory-policy", "allkeys-lru")
         await raw.aclose()
 
-        (finding,) = await store.check()
+        checks = judge(Facts(store=await store.facts()))
 
-        assert "allkeys-lru" in finding.what
-        assert "noeviction" in finding.advice
+        (bad,) = [check for check in checks if check.level is not Level.OK]
+        assert "allkeys-lru" in bad.sentence
+        assert "noeviction" in bad.mend
         await store.close()
 
 

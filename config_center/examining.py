@@ -1,0 +1,63 @@
+"""
+A center looks at itself once a minute, so that Prometheus can say what `doctor` would.
+
+Only what is cheap: the machine, the store, undecided orphans. The journal is read through by
+`doctor` alone, because that takes seconds where it is large.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from config_center.checks import judge
+from config_center.ledger.ending import end
+from config_center.looking import look_at_machine, look_at_store, orphans_of
+
+if TYPE_CHECKING:
+    from config_center.metrics import Metrics
+    from config_center.service import Service
+    from config_center.settings import Settings
+
+log = logging.getLogger(__name__)
+
+EVERY = 60.0  # seconds
+
+
+class Examiner:
+    """Owns the task that looks."""
+
+    def __init__(
+        self, settings: Settings, service: Service, metrics: Metrics, every: float = EVERY
+    ) -> None:
+        self._settings = settings
+        self._service = service
+        self._metrics = metrics
+        self._every = every
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin, with a look at once."""
+        self._task = asyncio.create_task(self._look_for_ever(), name="examiner")
+
+    async def close(self) -> None:
+        """Stop."""
+        if self._task is not None:
+            await end(self._task)
+
+    async def look(self) -> None:
+        """One look; the metrics know what it found."""
+        machine = await asyncio.to_thread(look_at_machine, self._settings)
+        facts = replace(machine, store=await look_at_store(self._service.registry.store))
+        self._metrics.examined(judge(facts), facts.disk)
+        self._metrics.undecided(await orphans_of(self._service))
+
+    async def _look_for_ever(self) -> None:
+        while True:
+            try:
+                await self.look()
+            except Exception:  # it must outlive whatever one look met
+                log.exception("the center could not look at itself")
+            await asyncio.sleep(self._every)

@@ -1,0 +1,206 @@
+"""
+Where a center's own facts come from: its machine, its data directory, its store, its fleet.
+
+Thin on purpose: what the facts mean is said in ``config_center/checks``. Nothing here writes, and
+nothing needs a center that runs, except :func:`look_at_center`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import shutil
+import sqlite3
+import stat
+import time
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from client_sdk.errors import ConfigError
+from client_sdk.records import Position
+from client_sdk.signing import Verifier
+from config_center import keys
+from config_center.checks.base import (
+    DiskFacts,
+    Facts,
+    FileFacts,
+    JournalFacts,
+    StoreFacts,
+)
+from config_center.peers import Peers
+from config_center.server_binary import find_server
+from config_center.store import open_store
+from config_center.store.base import Retention
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from config_center.ledger.ledger import Ledger
+    from config_center.service import Service
+    from config_center.settings import Settings
+    from config_center.store.base import Store
+
+JOURNAL = "journal.sqlite3"
+_PRIVATE = ("admin.token", keys.SIGNING, keys.SECRETS, keys.ROOT, JOURNAL, f"{JOURNAL}-wal")
+_LATE_AFTER = 30.0  # seconds that a change may take to an instance
+
+
+def look_at_machine(settings: Settings) -> Facts:
+    """What the disk and the kernel say. Blocks on both."""
+    data = settings.data.absolute()
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return Facts(
+        now=time.time(),
+        installed=Path(__file__).stat().st_mtime,
+        user=os.geteuid(),
+        open_files=1 << 30 if soft == resource.RLIM_INFINITY else soft,
+        watches=settings.admission.watches,
+        ack_replicas=settings.ack_replicas,
+        keys=_keys(data),
+        files=_files(data),
+        disk=look_at_disk(data),
+    )
+
+
+def look_at_disk(data: Path) -> DiskFacts | None:
+    """The room on the file system of ``data``, or of what is there of its path; None: unseen."""
+    there = next((path for path in (data, *data.parents) if path.is_dir()), None)
+    try:
+        usage = None if there is None else shutil.disk_usage(there)
+    except OSError:
+        return None
+    return None if usage is None else DiskFacts(str(there), usage.free, usage.total)
+
+
+def look_at_journal(data: Path) -> JournalFacts | str | None:
+    """
+    What SQLite finds in the journal, read beside whoever writes it. None where there is none yet, a
+    sentence where it cannot be read. Blocks for as long as reading all of it takes.
+    """
+    path = data.absolute() / JOURNAL
+    if not path.exists():
+        return None
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as db:
+            found = [str(row[0]) for row in db.execute("PRAGMA quick_check(5)")]
+            query = "SELECT ns, COUNT(*) FROM rows WHERE st = 'orphan' GROUP BY ns"
+            orphans = {} if found != ["ok"] else dict(db.execute(query).fetchall())
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    problems = tuple(found) if found != ["ok"] else ()
+    return JournalFacts(str(path), path.stat().st_size, problems, orphans)
+
+
+async def look_at_store(store: Store) -> StoreFacts | Mapping[str, StoreFacts | str] | str:
+    """What the store's server says, or why it cannot be asked; of a cluster, node by node."""
+    try:
+        return await store.facts()
+    except ConfigError as error:
+        return str(error)
+
+
+async def look_without_center(settings: Settings) -> Facts:
+    """Everything that can be seen of a center that does not run."""
+    facts = await asyncio.to_thread(look_at_machine, settings)
+    journal = await asyncio.to_thread(look_at_journal, settings.data)
+    facts = replace(facts, store=await _store_of(settings), journal=journal)
+    if facts.keys == "" and settings.peers:
+        loaded = await asyncio.to_thread(keys.load, settings.data)
+        others = Peers(settings.peers, loaded.signing, Verifier(loaded.trust))
+        facts = replace(facts, peers=await others.look())
+    return facts
+
+
+async def look_at_center(service: Service, settings: Settings) -> Facts:
+    """Everything that a center that runs can see."""
+    registry = service.registry
+    others = Peers(settings.peers, registry.key, registry.verifier)
+    facts = await asyncio.to_thread(look_at_machine, settings)
+    journal = await asyncio.to_thread(look_at_journal, settings.data)
+    if isinstance(journal, JournalFacts):
+        journal = replace(journal, orphans=await orphans_of(service))
+    return replace(
+        facts,
+        store=await look_at_store(registry.store),
+        journal=journal,
+        peers=await others.look(),
+        modes=service.modes(),
+        fleets={
+            ns: space.fleet.standing(facts.now, lateness(space.ledger, facts.now))
+            for ns, space in service.spaces.items()
+        },
+    )
+
+
+async def orphans_of(service: Service) -> dict[str, int]:
+    """How many changes of each namespace wait for a decision; only those that have any."""
+    counts = {ns: len(await service.recovery.orphans(ns)) for ns in list(service.spaces)}
+    return {ns: count for ns, count in counts.items() if count}
+
+
+def lateness(ledger: Ledger, now: float) -> Callable[[str], bool]:
+    """
+    Says of a position (as a text) whether what follows it has been there for long. ``now`` in
+    seconds. What is not known any more has been there for long; what cannot be read is nothing.
+    """
+    known: dict[str, bool] = {}
+
+    def is_late(text: str) -> bool:
+        if text not in known:
+            known[text] = _is_late(ledger, text, now)
+        return known[text]
+
+    return is_late
+
+
+def _is_late(ledger: Ledger, text: str, now: float) -> bool:
+    try:
+        position = Position.parse(text)
+    except ValueError:
+        return False
+    if position >= ledger.state.position:
+        return False
+    followed = next((record for at, record in ledger.recent.items() if at > position), None)
+    return followed is None or now - followed.header.ts / 1000 > _LATE_AFTER
+
+
+async def _store_of(settings: Settings) -> StoreFacts | str:
+    url = settings.redis_url
+    if url is None:
+        try:
+            binary = await find_server(settings.server_binary)
+        except ConfigError as error:
+            return str(error)
+        return StoreFacts(binary.product, binary.version, config={})
+    store = open_store(url, Retention())
+    try:
+        return await look_at_store(store)
+    finally:
+        await store.close()
+
+
+def _keys(data: Path) -> str | None:
+    if not (data / keys.TRUST).exists():
+        return None
+    try:
+        keys.load(data)
+    except (ConfigError, OSError) as error:
+        return str(error)
+    return ""
+
+
+def _files(data: Path) -> tuple[FileFacts, ...]:
+    if not data.is_dir():
+        return ()
+    paths = [data, *(data / name for name in _PRIVATE), data / "store"]
+    return tuple(_file(path) for path in paths if path.exists())
+
+
+def _file(path: Path) -> FileFacts:
+    found = path.stat()
+    is_directory = stat.S_ISDIR(found.st_mode)
+    return FileFacts(str(path), stat.S_IMODE(found.st_mode), found.st_uid, is_directory)
