@@ -168,7 +168,7 @@ def _is_late(ledger: Ledger, text: str, now: float) -> bool:
     return followed is None or now - followed.header.ts / 1000 > _LATE_AFTER
 
 
-async def _store_of(settings: Settings) -> StoreFacts | str:
+async def _store_of(settings: Settings) -> StoreFacts | Mapping[str, StoreFacts | str] | str:
     url = settings.redis_url
     if url is None:
         try:
