@@ -191,9 +191,8 @@ class Center:
             raise SettingInvalid(
                 f"cannot listen on {where}: {error.strerror}; give another --listen HOST:PORT"
             ) from error
-        self._stack.callback(
-            server.close
-        )  # first no new ones, then the runner ends those there are
+        self._stack.callback(connections.refuse_more)
+        self._stack.callback(server.close)  # no new ones; the runner then ends those there are
         self._metrics.connections = connections
         host, port = server.sockets[0].getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host

@@ -109,6 +109,10 @@ class Connections:
         self._open.add(guard)
         return True
 
+    def refuse_more(self) -> None:
+        """From now on there is room for none: what the kernel had accepted already is cut."""
+        self._most = 0
+
     def remove(self, guard: Guard) -> None:
         """It has gone."""
         self._open.discard(guard)

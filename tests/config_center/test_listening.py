@@ -114,6 +114,21 @@ async def test_a_connection_kept_alive_has_its_time_again_from_the_next_byte() -
         writer.close()
 
 
+async def test_what_comes_while_the_center_stops_is_cut_and_who_is_in_stays() -> None:
+    async with door(within=60.0) as (port, connections):
+        _, kept = await half_sent(port, b"")
+        await until(lambda: len(connections) == 1)
+
+        connections.refuse_more()
+
+        reader, late = await half_sent(port, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+        assert len(connections) == 1
+        for each in (kept, late):
+            each.close()
+
+
 async def test_more_than_there_is_room_for_are_cut_at_once() -> None:
     async with door(most=2, within=60.0) as (port, connections):
         kept = [await half_sent(port, b"") for _ in range(2)]
