@@ -57,3 +57,13 @@ def test_a_store_that_is_away_and_one_that_keeps_nothing_must_be_mended() -> Non
     assert (away.level, memory.level) == (Level.FAIL, Level.FAIL)
     assert "connection refused" in away.sentence
     assert list(judge(Facts())) == []
+
+
+@pytest.mark.parametrize("clustered", [True, False])
+def test_a_server_that_is_not_what_its_url_says_stops_a_start(clustered: bool) -> None:
+    store = StoreFacts("Valkey", (9, 1), clustered=clustered, as_cluster=not clustered)
+
+    fine, wrong = judge(Facts(store=store))
+
+    assert (fine.level, wrong.level, wrong.fatal) == (Level.OK, Level.FAIL, True)
+    assert ("redis+cluster://" in wrong.mend) is clustered
