@@ -35,6 +35,7 @@ REDIS_SCHEMES = (
     *("redis", "rediss", "unix"),
     *("redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"),
 )
+MEMORY_SCHEME = "memory"  # of this process, for tests: not told to people
 
 NAMESPACE = re.compile(r"_?[a-z0-9][a-z0-9-]{0,62}")  # a leading _ is the center's own
 _INSTANCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")  # becomes a directory name
@@ -144,6 +145,8 @@ def parse_urls(text: str) -> tuple[Address, ...]:
 def parse_url(url: str) -> Address:
     """One address. Raises SettingInvalid with what it should look like, never with the password."""
     scheme, separator, _ = url.partition("://")
+    if scheme == MEMORY_SCHEME and separator:
+        return Address(url, scheme, loopback=True)
     if not separator or scheme not in (*HTTP_SCHEMES, *REDIS_SCHEMES):
         known = ", ".join(HTTP_SCHEMES + REDIS_SCHEMES)
         raise SettingInvalid(

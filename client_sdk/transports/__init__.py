@@ -27,9 +27,17 @@ def _http(address: Address, ns: str, token: str | None, timeout: float) -> Trans
     return HttpTransport(address.url, ns, token, confirmed=confirmed, timeout=timeout)
 
 
+def _memory(address: Address, ns: str, token: str | None, timeout: float) -> Transport:
+    from client_sdk.transports.memory import MemoryTransport
+
+    del ns, token, timeout  # its far end has one namespace, trusts everybody and never waits
+    return MemoryTransport(address.url.partition("://")[2])
+
+
 TRANSPORTS: dict[str, Callable[[Address, str, str | None, float], Transport]] = {
     "http": _http,
     "https": _http,
+    "memory": _memory,
     "redis": _redis,
     "rediss": _redis,
     "unix": _redis,
