@@ -3,13 +3,17 @@ BIN := .venv/bin
 CENTER ?=
 GATEWAY ?=
 BENCH ?=
+SEEDS ?=
+FAULT ?=
+MINUTES ?=
 
-.PHONY: help install run test bench lint clean lock floors
+.PHONY: help install run test bench chaos lint clean lock floors
 
 help:
 	@echo 'make run       everything on this machine: center, gateway, simulated devices (CENTER= GATEWAY= host:port)'
 	@echo 'make test      lint, the whole suite with coverage, the SDK on Python 3.10'
 	@echo 'make bench     how fast, beside the limit and beside etcd on this machine (BENCH="push --json": a part, for a program)'
+	@echo 'make chaos     every fault with the intervals of production (SEEDS=3 FAULT=F11,F13 MINUTES=60); writes chaos.txt'
 	@echo 'make install   .venv with the locked packages for running, testing and checking'
 	@echo 'make lint      format, style, types, import contracts'
 	@echo 'make clean     removes what was built and installed; never data/'
@@ -31,6 +35,9 @@ test: install
 
 bench: install
 	@$(BIN)/python -m benchmarks $(BENCH)
+
+chaos: install
+	@$(BIN)/python -m tests.faults $(if $(SEEDS),--seeds $(SEEDS)) $(if $(FAULT),--faults $(FAULT)) $(if $(MINUTES),--minutes $(MINUTES))
 
 lint: install
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+FAULT = "fault round"  # the name of a row that a round hands over
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -14,6 +15,15 @@ CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 # every process that a test starts and ends with Ctrl-C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The table of the fault rounds, if any were played."""
+    reports = (each for kind in ("passed", "failed") for each in terminalreporter.getreports(kind))
+    rows = [value for each in reports for name, value in each.user_properties if name == FAULT]
+    if rows:
+        terminalreporter.section("fault rounds (fault, seed, rate, acknowledged, lost, ...)")
+        terminalreporter.write_line("\n".join(sorted(rows)))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -27,7 +27,7 @@ class Server:
         self._binary = binary
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, within: float = _WITHIN) -> None:
         self.socket.unlink(missing_ok=True)
         self._process = subprocess.Popen(
             [
@@ -39,7 +39,7 @@ class Server:
             stdout=subprocess.DEVNULL,
         )
         client = redis.Redis.from_url(self.url)
-        deadline = time.monotonic() + _WITHIN
+        deadline = time.monotonic() + within
         while True:
             with contextlib.suppress(redis.RedisError):
                 client.ping()
@@ -53,6 +53,11 @@ class Server:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+
+    def signal(self, number: int) -> None:
+        """Send a signal, as SIGSTOP."""
+        if self._process is not None:
+            self._process.send_signal(number)
 
     def restart(self) -> None:
         self.kill()

@@ -1,0 +1,33 @@
+"""
+The quick round: every fault once, every interval a tenth, the broken variant beside it.
+
+``make chaos`` plays the same rounds with the intervals of production, more traffic and more seeds.
+What is not in the table of kinds/__init__.py, and why, is in docs/faults.md.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+
+import pytest
+
+from tests.faults.kinds import FAULTS
+from tests.faults.rounds import HEAD, line, play_until_busy
+from tests.faults.scale import QUICK
+
+SEED = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(10**6))
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("number", FAULTS)
+async def test_a_fault_costs_nothing_that_was_acknowledged_and_the_broken_variant_is_caught(
+    number: str, record_property: Callable[[str, object], None]
+) -> None:
+    row = await play_until_busy(FAULTS[number], QUICK, SEED)
+
+    record_property("fault round", line(row))
+    print(f"{HEAD}\n{line(row)}")
+    assert row.wrong == []
+    assert row.passed, f"CHAOS_SEED={SEED}: too little traffic, or the judges cannot say no"
