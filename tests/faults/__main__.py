@@ -9,34 +9,15 @@ lost, went backward, was late, void, or when a broken variant was not caught.
 from __future__ import annotations
 
 import argparse
-import asyncio
-import logging
-import multiprocessing
 import os
 import random
 import sys
 import time
-import traceback
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from pathlib import Path
 
 from tests.faults.kinds import FAULTS
-from tests.faults.rounds import HEAD, Row, line, play, table
-from tests.faults.scale import LONG, QUICK
-
-REPORT = Path("chaos.txt")
-
-
-def one(number: str, seed: int, quick: bool) -> Row:
-    """One round, in this process."""
-    logging.disable(logging.CRITICAL)  # what centers and clients say about a fault is not the point
-    try:
-        return asyncio.run(play(FAULTS[number], QUICK if quick else LONG, seed))
-    except Exception as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{Path(last.filename).name}:{last.lineno}"
-        return Row(number, seed, wrong=[f"broken: {type(error).__name__} {error} at {where}"])
+from tests.faults.processes import play_all
+from tests.faults.rounds import HEAD, table
 
 
 def rounds(faults: list[str], seeds: list[int], minutes: float) -> Iterator[tuple[str, int]]:
@@ -65,31 +46,8 @@ def main() -> int:
     seeds = [int(s) for s in given.seeds.split(",")] if listed else range(1, int(given.seeds) + 1)
     print(HEAD, flush=True)
     rows = play_all(rounds(faults, list(seeds), given.minutes), given.jobs, given.quick)
-    report = table(rows)
-    REPORT.write_text(report + "\n")
-    print(report.splitlines()[-1])
+    print(table(rows).splitlines()[-1])
     return 0 if all(row.passed for row in rows) else 1
-
-
-def play_all(todo: Iterator[tuple[str, int]], jobs: int, quick: bool) -> list[Row]:
-    """``jobs`` rounds at a time."""
-    rows: list[Row] = []
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1) as pool:
-        running: set[Future[Row]] = set()
-        more = True
-        while more or running:
-            while more and len(running) < jobs:
-                what = next(todo, None)
-                more = what is not None
-                if what is not None:
-                    running.add(pool.submit(one, *what, quick))
-            over, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in over:
-                rows.append(future.result())
-                print(line(rows[-1]), flush=True)
-                REPORT.write_text(table(rows) + "\n")
-    return rows
 
 
 if __name__ == "__main__":
