@@ -53,6 +53,18 @@ class _Waiting:
 
 
 @dataclass(slots=True)
+class _Refusal:
+    """A plan said no, looking at the state whose chain value is ``judged_on``."""
+
+    waiting: _Waiting
+    error: Exception
+    judged_on: bytes
+
+    def say(self) -> None:
+        self.waiting.refuse(self.error)
+
+
+@dataclass(slots=True)
 class _Step:
     """One draft that was planned and signed in this round."""
 
@@ -138,22 +150,26 @@ class Writer:
 
     async def _attempt(self, batch: list[_Waiting]) -> None:
         steps, state, refused = await self._sign(batch)
-        if refused:
-            # Memory may be behind another center: a "no" is given only on the present.
-            if await self._is_behind():
-                await self._ledger.refresh()
-                return
-            for waiting, error in refused:
-                waiting.refuse(error)
+        # Memory may be behind another center: a "no" is given only on the present.
+        if refused and await self._is_behind():
+            await self._ledger.refresh()
+            return
+        # A change of this batch is not the present before it is committed: it may yet be lost.
+        for refusal in refused:
+            if refusal.judged_on == self._ledger.state.c:
+                refusal.say()
         if steps:
             await self._commit(steps, state)
+        if self._ledger.state.c == state.c:
+            for refusal in refused:
+                refusal.say()
 
     async def _sign(
         self, batch: list[_Waiting]
-    ) -> tuple[list[_Step], NamespaceState, list[tuple[_Waiting, Exception]]]:
+    ) -> tuple[list[_Step], NamespaceState, list[_Refusal]]:
         state = self._ledger.state
         steps: list[_Step] = []
-        refused: list[tuple[_Waiting, Exception]] = []
+        refused: list[_Refusal] = []
         seen: set[str] = set()
         for waiting in batch:
             draft = waiting.draft
@@ -165,7 +181,7 @@ class Writer:
                     steps.append(step)
                     seen.add(draft.id)
             except Exception as error:  # whatever a plan raises belongs to whoever asked
-                refused.append((waiting, error))
+                refused.append(_Refusal(waiting, error, state.c))
         return steps, state, refused
 
     async def _is_answered(self, waiting: _Waiting) -> bool:

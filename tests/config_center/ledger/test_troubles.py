@@ -8,12 +8,22 @@ from pathlib import Path
 
 import pytest
 
+from client_sdk.contents import Op
+from client_sdk.state import NamespaceState
 from config_center.ledger.words import Draft, Mode, Planned
 from config_center.problems import Problem
-from config_center.store.base import CommitOutcome, OutcomeUnknown, Retention, StoredHead, StoreDown
+from config_center.store.base import (
+    CommitOutcome,
+    OutcomeUnknown,
+    Retention,
+    StoredHead,
+    StoreDown,
+    StoreRefused,
+)
 from config_center.store.memory import MemoryStore
 from config_center.store.redis import RedisStore
 from tests.config_center.ledger.world import QUICK, center, draft
+from tests.history import content
 from tests.redis_server import running
 from tests.until import until
 
@@ -155,6 +165,45 @@ async def test_two_centers_publish_at_once_and_neither_takes_the_other_for_a_for
     assert modes == {Mode.READY}
     assert min(ours) > 0
     assert state.entries["b"].latest == 20
+
+
+class Loser(MemoryStore):
+    """Refuses one commit, once it is armed."""
+
+    armed = False
+
+    async def commit(self, *args: object, **kwargs: object) -> object:  # type: ignore[override]
+        if self.armed:
+            self.armed = False
+            raise StoreRefused("not now")
+        return await super().commit(*args, **kwargs)  # type: ignore[arg-type]
+
+
+async def test_nobody_is_told_of_a_conflict_with_a_change_that_was_not_committed(
+    tmp_path: Path,
+) -> None:
+    """Two wait together; the second was refused because of the first, which then failed."""
+    store = Loser()
+
+    def only_first(state: NamespaceState) -> Planned:
+        if "k" in state.entries:
+            raise Problem("version-conflict", "somebody was first")
+        return Planned((Op("k", "set", 1, content("mine")),))
+
+    async with center(tmp_path, store) as registry:
+        ledger = registry.get("default")
+        store.armed = True
+        failed, done = await asyncio.gather(
+            ledger.submit(draft("k", "lost")),
+            ledger.submit(Draft("second", "asked", "bob", only_first)),
+            return_exceptions=True,
+        )
+        held = ledger.state.entries["k"].content
+
+    assert isinstance(failed, Problem)
+    assert failed.name == "store-unavailable"
+    assert not isinstance(done, BaseException), done
+    assert held == content("mine")
 
 
 async def test_a_change_counts_once_as_many_replicas_have_it_as_are_asked_for(
