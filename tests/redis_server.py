@@ -59,6 +59,11 @@ class Server:
         if self._process is not None:
             self._process.send_signal(number)
 
+    @property
+    def ended(self) -> bool:
+        """True when its process ended by itself, or was killed."""
+        return self._process is None or self._process.poll() is not None
+
     def restart(self) -> None:
         self.kill()
         self.start()

@@ -1,5 +1,5 @@
 #!/bin/sh
-# system_packages.sh: the two system programs that some tests use. Never fails: without them those tests
+# system_packages.sh: the system programs that some tests use. Never fails: without them those tests
 # are skipped and say why.
 set -u
 want() { # want BINARY[|BINARY...] PACKAGE WHAT_FOR
@@ -19,3 +19,4 @@ want() { # want BINARY[|BINARY...] PACKAGE WHAT_FOR
 }
 want redis-server redis-server "the tests against a Redis by URL"
 want "chromium|chromium-browser|google-chrome" chromium "the tests of the page in a browser"
+want faketime faketime "the tests of clocks that jump"

@@ -42,6 +42,9 @@ def main() -> int:
     faults = given.faults.split(",")
     if unknown := set(faults) - FAULTS.keys():
         parser.error(f"{', '.join(unknown)} is played by nothing here; see docs/faults.md")
+    for number in [number for number in faults if FAULTS[number].cannot()]:
+        print(f"{number} is left out: {FAULTS[number].cannot()}")
+        faults.remove(number)
     listed = "," in given.seeds
     seeds = [int(s) for s in given.seeds.split(",")] if listed else range(1, int(given.seeds) + 1)
     print(HEAD, flush=True)

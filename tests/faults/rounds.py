@@ -147,7 +147,7 @@ async def _round(fault: Fault, scale: Scale, seed: int, *, broken: bool) -> Row:
         *evidence.untold,
         *(wrong for seen in evidence.seen for wrong in check(evidence.history, seen, acknowledged)),
     ]
-    if row.converged is None or settled is None:
+    if settled is None or row.converged is None or row.converged > scale.bound:
         row.wrong.append(f"slow: not everybody had the present within {bound} s")
     return row
 

@@ -38,6 +38,7 @@ class World:
     traffic: Traffic = None  # type: ignore[assignment]
     noticed: float | None = None
     untold: list[str] = field(default_factory=list)
+    cleaning: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     async def sleep(self, shortest: float, longest: float) -> None:
         """Somewhere between two times, stretched by the scale."""
@@ -76,12 +77,13 @@ async def world(scale: Scale, rng: random.Random, *, replica: bool = False) -> A
         port = free_port()
         more = ["--port", str(port), "--bind", "127.0.0.1", "--repl-diskless-sync-delay", "0"]
         server = stack.enter_context(running(None, *(more if replica else ())))
+        cleaning = stack.enter_context(contextlib.ExitStack())
         weather = Weather()
         store = FaultyRedis(str(server.socket), rng=rng, weather=weather)
         reading = FaultyRedis(str(server.socket), rng=rng, weather=weather)
         for network in (store, reading):
             await stack.enter_async_context(network)
-        made = World(server, store, reading, scale, rng)
+        made = World(server, store, reading, scale, rng, cleaning=cleaning)
         if replica:
             made.link = await stack.enter_async_context(FaultyTcp(f"127.0.0.1:{port}"))
             made.replica = stack.enter_context(

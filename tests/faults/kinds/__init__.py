@@ -9,6 +9,7 @@ from tests.faults.kinds.messages import BadWeather, KilledSubscribers, NoRoom
 from tests.faults.kinds.silence import Frozen, OneWay
 from tests.faults.kinds.store import (
     Flushed,
+    FullDisk,
     FullMemory,
     KilledStore,
     PowerLoss,
@@ -25,6 +26,7 @@ FAULTS: dict[str, Fault] = {
         TornMiddle(),
         Frozen(),
         LostReplies(),
+        FullDisk(),
         FullMemory(),
         StaleReplica(),
         Flushed(),

@@ -21,6 +21,10 @@ class Fault(ABC):
     centers = 1
     ack_replicas = 0
 
+    def cannot(self) -> str:
+        """Why this machine cannot play it; empty when it can."""
+        return ""
+
     @abstractmethod
     async def inject(self, world: World) -> None:
         """Do the harm, and heal it before returning; traffic goes on all the time."""

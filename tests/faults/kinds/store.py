@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from pathlib import Path
 
+from tests.faults.disks import cannot_mount, resize, small_disk
 from tests.faults.kinds.base import Fault
 from tests.faults.world import World
 from tests.until import until
@@ -73,6 +74,24 @@ class FullMemory(Fault):
             await raw.config_set("maxmemory", "1mb")
             await world.sleep(5, 10)
             await raw.config_set("maxmemory", "0")
+
+
+class FullDisk(Fault):
+    number = "F7"
+    what = "the store's disk is full: it ends, and comes back with a larger one"
+
+    def cannot(self) -> str:
+        return cannot_mount()
+
+    async def inject(self, world: World) -> None:
+        home = world.server.home / "appendonlydir"
+        world.server.kill()
+        used = sum(file.stat().st_size for file in home.iterdir())
+        world.cleaning.enter_context(small_disk(home, used + 200_000))
+        await asyncio.to_thread(world.server.start)
+        await until(lambda: world.server.ended, 60.0)
+        resize(home, used + 64_000_000)
+        await asyncio.to_thread(world.server.start)
 
 
 class Flushed(Fault):
