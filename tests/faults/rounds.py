@@ -194,7 +194,7 @@ def line(row: Row) -> str:
     converged = "-" if row.converged is None else f"{row.converged:.2f} s"
     noticed = "-" if row.noticed is None else f"{row.noticed:.2f} s"
     caught = "(control)" if row.harmless and not row.caught else row.caught[:40] or "NOTHING"
-    mark = "" if row.passed else "  VOID" if row.void else f"  {'; '.join(row.wrong)[:200]}"
+    mark = "  VOID" * row.void + f"  {'; '.join(row.wrong)[:200]}" * bool(row.wrong)
     return (
         f"{row.fault:<5} {row.seed:<8} {row.rate:>6.0f} {row.acknowledged:>7} {row.lost:>5} "
         f"{converged:>9} {noticed:>7} {row.backward:>8}  {caught}{mark}"

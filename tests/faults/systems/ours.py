@@ -128,7 +128,7 @@ class Ours(System):
         records: dict[bytes, Record] = {}
         for each in self.centers:
             journal = each.registry.get("default").journal
-            records |= {record.c: record for record in await journal._do(_rows)}
+            records |= {record.c: record for record in await journal.transact(_rows)}
         changes = {c: _change(record) for c, record in records.items()}
         ledger = self.centers[0].registry.get("default")
         history = History.of(changes.values())
