@@ -24,8 +24,8 @@ from tests.faults.checkers.linear import (
     is_linearizable,
 )
 from tests.faults.scale import QUICK
+from tests.faults.seed import SEED
 from tests.faults.systems.ours import ADMIN, Ours, ours
-from tests.faults.test_quick_round import SEED
 from tests.faults.world import world
 from tests.until import until
 

@@ -7,8 +7,6 @@ What is not in the table of kinds/__init__.py, and why, is in docs/faults.md.
 
 from __future__ import annotations
 
-import os
-import random
 from collections.abc import Callable
 
 import pytest
@@ -16,8 +14,7 @@ import pytest
 from tests.faults.kinds import FAULTS
 from tests.faults.rounds import HEAD, line, play_until_busy
 from tests.faults.scale import QUICK
-
-SEED = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(10**6))
+from tests.faults.seed import SEED
 
 
 @pytest.mark.timeout(120)

