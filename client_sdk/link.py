@@ -96,9 +96,7 @@ class Link:
     async def _wait(self, *futures: asyncio.Future[Any] | None) -> None:
         """Until one of these, or the read that is under way, is done, or it is time for a tick."""
         waited = [future for future in (*futures, self._reading) if future is not None]
-        # Silence and a ping without an answer are each seen a tick late at most: 2 s and 1 s, and
-        # twice 0.2 s, are still within the 3.5 s that are promised.
-        tick = self._replica.timing.silence / 10
+        tick = self._replica.due_in(time.monotonic())
         await asyncio.wait(waited, timeout=tick, return_when=asyncio.FIRST_COMPLETED)
 
     def _feed(self, event: Event) -> list[Do]:

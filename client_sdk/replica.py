@@ -141,21 +141,33 @@ class Replica:
         return self._on_record(message, now)
 
     def on_tick(self, now: float) -> list[Do]:
-        """Time passed; call a few times per shortest interval."""
+        """Time passed; call it again when :meth:`due_in` says."""
         if self._pinged_at is not None:
-            if now - self._pinged_at < self.timing.pong:
+            if now < self._pinged_at + self.timing.pong:
                 return []
             self._pinged_at = None
             return [Reconnect("no answer to PING")]
         if self._last_life is None:
             return []
-        if now - self._last_life >= max(2 * self._every, self.timing.silence):
+        if now >= self._silent_at(self._last_life):
             self._pinged_at = now
             return [Ping()]
-        every = self.timing.report if self.tampered else self.timing.check
-        if now - self._checked_at >= every:
-            return self._catch_up(now)
-        return []
+        return self._catch_up(now) if now >= self._look_at else []
+
+    def due_in(self, now: float) -> float:
+        """Seconds until :meth:`on_tick` has something to do, if nothing arrives before."""
+        if self._pinged_at is not None:
+            return max(0.0, self._pinged_at + self.timing.pong - now)
+        if self._last_life is None:
+            return self.timing.silence
+        return max(0.0, min(self._silent_at(self._last_life), self._look_at) - now)
+
+    def _silent_at(self, last_life: float) -> float:
+        return last_life + max(2 * self._every, self.timing.silence)
+
+    @property
+    def _look_at(self) -> float:
+        return self._checked_at + (self.timing.report if self.tampered else self.timing.check)
 
     def on_pong(self, now: float) -> list[Do]:
         """PING was answered: the link is alive, the center is silent."""

@@ -526,3 +526,23 @@ def test_a_clock_that_was_ahead_and_is_put_right_does_not_make_every_beat_an_old
     assert replica.newest_beat == WALL + 1000
     replica.on_frame(history.beat(WALL + 500).encode(), 3.0, WALL + 2000)
     assert replica.newest_beat == WALL + 1000
+
+
+def test_it_says_when_time_alone_will_have_something_to_do() -> None:
+    """Looked at every half second, a dead link was noticed up to a second later than promised."""
+    history = History()
+    replica = Replica("ns", verifier(), state=history.state)
+    replica.mark = Mark(history.state.position, history.state.c)
+    waits = [replica.due_in(100.0)]
+    replica.on_subscribed(100.0)
+    replica.on_log([], 100.0)
+    waits.append(replica.due_in(100.5))
+    assert replica.on_tick(101.9) == []
+    assert replica.on_tick(102.0) == [Ping()]
+    waits.append(replica.due_in(102.25))
+    assert replica.on_tick(102.9) == []
+    replica.on_pong(103.0)
+    replica.tampered = True
+    waits += [replica.due_in(104.5), replica.due_in(200.0)]
+
+    assert waits == [2.0, 1.5, 0.75, 0.5, 0.0]

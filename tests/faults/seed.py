@@ -1,4 +1,4 @@
-"""The seed of this process's rounds: drawn, printed with every row, and given back to repeat one."""
+"""The seed of this process's rounds: drawn, printed in every row; CHAOS_SEED repeats it."""
 
 from __future__ import annotations
 
