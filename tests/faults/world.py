@@ -75,7 +75,8 @@ async def world(scale: Scale, rng: random.Random, *, replica: bool = False) -> A
     """Servers and networks that are there inside the block."""
     async with contextlib.AsyncExitStack() as stack:
         port = free_port()
-        more = ["--port", str(port), "--bind", "127.0.0.1", "--repl-diskless-sync-delay", "0"]
+        at_once = ["--repl-diskless-sync-delay", "0"]
+        more = ["--port", str(port), "--bind", "127.0.0.1", *at_once]
         server = stack.enter_context(running(None, *(more if replica else ())))
         cleaning = stack.enter_context(contextlib.ExitStack())
         weather = Weather()
@@ -87,7 +88,7 @@ async def world(scale: Scale, rng: random.Random, *, replica: bool = False) -> A
         if replica:
             made.link = await stack.enter_async_context(FaultyTcp(f"127.0.0.1:{port}"))
             made.replica = stack.enter_context(
-                running(wheel(), "--replicaof", "127.0.0.1", str(made.link.port))
+                running(wheel(), "--replicaof", "127.0.0.1", str(made.link.port), *at_once)
             )
             await _until_followed(made)
         yield made
