@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import redis.asyncio as redis
+
 from config_center.examining import Examiner
 from tests.config_center.api.world import NS, http
 from tests.redis_server import running
@@ -29,8 +31,8 @@ async def test_a_store_that_became_unfit_and_came_back_is_told_to_prometheus(
             await look()
             assert await metric(call, unfit) == 0.0
             assert (await metric(call, "config_center_disk_free_bytes") or 0) > 0
-            store = running_center.registry.store
-            await store._reads.config_set("appendfsync", "everysec")  # type: ignore[attr-defined]
+            async with redis.Redis.from_url(server.url) as raw:
+                await raw.config_set("appendfsync", "everysec")
 
             await look()
             assert await metric(call, unfit) == 1.0

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from client_sdk.reports import Report
-from config_center.fleet import DEVICE_SECONDS, INSTANCE_SECONDS, Fleet
+from config_center.fleet import DEVICE_SECONDS, INSTANCE_SECONDS, SILENT_SECONDS, Fleet, Standing
 
 CANARY = {"a@canary": {"version": 2, "arm": "canary", "state": "applied"}}
 
@@ -116,3 +116,20 @@ def test_devices_that_say_nothing_of_keys_are_in_no_canary() -> None:
     fleet.hear(report(1, {"keys": CANARY, "devices": {"rows": rows}}), 0)
 
     assert fleet.units({"a": 2}, "device")["assigned"] == 0
+
+
+def test_who_does_not_follow_is_told_by_why_and_who_is_silent_is_nothing_else() -> None:
+    fleet = Fleet()
+    refused = {"llm": {"state": "refused"}, "tts@canary": {"state": "refused"}, "a": {}}
+    told = {
+        "fine": {"position": "1-9"},
+        "old": {"position": "1-1", "stale": True},
+        "refuses": {"position": "1-9", "keys": refused},
+        "silent": {"position": "1-1", "stale": True, "keys": refused},
+    }
+    for name, body in told.items():
+        fleet.hear(report(1, body, name=name), 0 if name == "silent" else 1)
+
+    standing = fleet.standing(SILENT_SECONDS + 0.5, lambda position: position == "1-1")
+
+    assert standing == Standing(4, ["old"], ["silent"], ["old"], {"refuses": ["llm", "tts"]})
