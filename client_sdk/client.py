@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import sys
 import time
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -289,6 +291,14 @@ def _after_fork() -> None:
         client._leave_to_parent()
 
 
+def _at_exit() -> None:
+    """A program that ends by itself ends well, also without closing its clients."""
+    if getattr(sys, "last_value", None) is None:  # no exception that nobody caught
+        for client in list(_clients):
+            client._following.end_well()
+
+
 _clients: weakref.WeakSet[Client] = weakref.WeakSet()
+atexit.register(_at_exit)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)

@@ -197,6 +197,13 @@ class Draft:
         return None if entry is None else entry.content
 
 
+def differing(was: NamespaceState, now: NamespaceState) -> frozenset[str]:
+    """The keys whose entries are not the same."""
+    old, new = was.entries, now.entries
+    gone = {key for key in old if key not in new}
+    return frozenset(gone | {key for key in new if new[key] != old.get(key)})
+
+
 def rolling_after(before: Offer, reading: Reading) -> dict[str, Rolling]:
     """The keys in rollouts after what was read."""
     kept = {key: one for key, one in before.rolling.items() if key not in reading.stable}
@@ -274,3 +281,18 @@ def _refusal(entry: Entry | None, key: str, arm: str, step: str, reason: str) ->
     version = None if content is None else content.version
     name = None if rollout is None else rollout.id
     return Refusal(frozenset({key}), key, version, arm, step, reason, name)
+
+
+class Tried:
+    """A draft and what became of its modules."""
+
+    __slots__ = ("dead", "draft", "failures", "made", "touched")
+
+    def __init__(
+        self, touched: Mapping[str, Entry | None], draft: Draft, failures: list[Refusal]
+    ) -> None:
+        self.touched = touched
+        self.draft = draft
+        self.failures = failures
+        self.made: dict[Slot, Instance] = {}
+        self.dead: dict[Slot, Refusal] = {}  # made of a default: nothing to fall back to

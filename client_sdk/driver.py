@@ -17,7 +17,7 @@ import asyncio
 import logging
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from client_sdk.errors import ConfigError, TransportDown
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     Scouting = asyncio.Task[tuple[int, Transport]]
 
 log = logging.getLogger(__name__)
+
+_AGAIN = 1.0  # seconds until what could not be served is tried again
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,15 +202,26 @@ class Driver:
             pending, self._pending = self._pending, None
             if pending is not None:
                 self._busy = True
-                await self._serve_one(pending)
+                served = await self._serve_one(pending)
                 self._busy = False
+                if not served:
+                    self._give_back(pending)
+                    await asyncio.sleep(_AGAIN)
             if not self.replica.catching_up:
                 self._caught_up()
 
-    async def _serve_one(self, pending: Pending) -> None:
+    def _give_back(self, pending: Pending) -> None:
+        """What was given up half way is tried again as a whole: nobody knows what of it serves."""
+        whole = replace(pending, records=(), changed=None)
+        self._pending = whole if self._pending is None else whole.then(self._pending)
+        self._work.set()
+
+    async def _serve_one(self, pending: Pending) -> bool:
         try:
             await self._serve(pending)
+            return True
         except ConfigError as error:
             log.error("a change could not be served: %s", error)
         except Exception:  # the worker must outlive whatever one change met
             log.exception("a change could not be served")
+        return False

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from client_sdk.driver import Driver, Pending
 from client_sdk.errors import NotTrusted, TransportDown, Unavailable
+from client_sdk.holding import Holding
 from client_sdk.link import ended
 from client_sdk.probation import Probation
 from client_sdk.probation import restored as resumed
@@ -37,9 +38,9 @@ from client_sdk.snapshot import Restored, Snapshots
 from client_sdk.trust_store import known_trust, learn_trust
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Callable
 
-    from client_sdk.holding import Group, Holding
+    from client_sdk.holding import Trial
     from client_sdk.image import Ring
     from client_sdk.outcomes import Outcome
     from client_sdk.plan import Plan
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_AWAITED = 6  # times the term of probation: for how long a module of before is awaited
 _DEK = re.compile(rb'"dek":"([^"]+)"')
 
 
@@ -70,6 +72,8 @@ class Following:
         self._unwritten: Pending | None = None
         self._probation = Probation()
         self._probation_written = Probation()
+        self._settled = asyncio.Event()
+        self._modules: frozenset[str] = frozenset()  # keys that had one, in this process or before
         self._tasks: list[asyncio.Task[None]] = []
         serving.on_outcome = self._take
         serving.on_trial = self._on_trial
@@ -108,6 +112,12 @@ class Following:
             self._closed = True
             await asyncio.to_thread(self.snapshots.close)
 
+    def end_well(self) -> None:
+        """The process ends, and nobody closed this: what is on probation did not end it."""
+        if not self._closed and self._probation_written.cases:
+            with contextlib.suppress(OSError):
+                self.snapshots.kept_back.write_probation(self._probation, alive=False)
+
     # -- beginning ----------------------------------------------------------------------------
 
     async def _meet(self, within: float) -> tuple[TrustList | None, str]:
@@ -142,9 +152,12 @@ class Following:
         if restored.state is not None:
             self.ring = restored.ring
             holding = await self._resume(restored.state)
-            outcome = await self._serving.restore(restored.state, holding)
+            outcome = await self._serving.restore(restored.state, holding, self._modules)
             self._settle()
             self._tell(outcome)
+            self._tasks.append(asyncio.create_task(self._await_no_more(), name="config modules"))
+        else:
+            await self._on_disk(self.snapshots.kept_back.clear)
         plan = self._plan
         check = plan.timing.check * self._rng.uniform(0.8, 1.2)  # a fleet does not look at once
         replica = Replica(
@@ -166,19 +179,20 @@ class Following:
         self.driver = driver
         self.reporter.start(driver)
         driver.start()
-        self._tasks.append(asyncio.create_task(self._keep_up(), name="config upkeep"))
+        for task, name in ((self._keep_up(), "upkeep"), (self._outlive(), "probation")):
+            self._tasks.append(asyncio.create_task(task, name=f"config {name}"))
         return restored
 
     async def _resume(self, state: NamespaceState) -> Holding:
         """What this process holds back of ``state`` from its start, written down if it is new."""
         files = self.snapshots.kept_back
         notes: list[str] = []
-        held = await asyncio.to_thread(files.read_held, notes)
+        held, self._modules = await asyncio.to_thread(files.read_held, notes)
         known = await asyncio.to_thread(files.read_probation, notes)
         for note in notes:
             log.error("%s", note)
         self._probation, condemned = known.resumed()
-        holding = resumed(held, self._probation, condemned, state)
+        holding = resumed(held, self._probation, condemned, state, self._modules)
         if condemned:
             keys = sorted(key for case in condemned for key in case.older)
             log.error("processes died of the newest %s: what served before is kept", keys)
@@ -228,7 +242,8 @@ class Following:
         """Tell what a step did, before anything is awaited: so steps are told in their order."""
         self._tell(outcome)
         self.reporter.tell(outcome)
-        if outcome.held:
+        if outcome.held or not self._serving.declared <= self._modules:
+            self._modules |= self._serving.declared
             await self._write_held(self._serving.holding)
 
     async def retry(self, *, crashed: bool) -> Outcome:
@@ -238,9 +253,16 @@ class Following:
         return outcome
 
     @contextlib.asynccontextmanager
-    async def _on_trial(self, groups: Iterable[Group], fresh: bool) -> AsyncIterator[None]:
+    async def _on_trial(
+        self, trial: Trial, fresh: bool, changed: frozenset[str]
+    ) -> AsyncIterator[None]:
         """Around each step: what must be on disk before it, and from when on it is outlived."""
-        self._probation = self._probation.begin(groups, self._serving.declared, fresh=fresh)
+        probation = self._probation.renewed(changed)
+        self._probation = probation.begin(trial.tried, self._serving.declared, fresh=fresh)
+        known = self._serving.holding.groups
+        if any(group.asleep and group not in known for group in trial.holding.groups):
+            # Before the snapshot: half of a change would serve after a crash in between.
+            await self._write_held(Holding((*trial.holding.groups, *trial.tried)))
         pending, self._unwritten = self._unwritten, None
         if pending is not None:
             await self._write(pending)
@@ -254,6 +276,7 @@ class Following:
     def _settle(self) -> None:
         until = time.monotonic() + self._plan.timing.probation
         self._probation = self._probation.settled(self._serving.holding, until)
+        self._settled.set()
 
     # -- the disk -----------------------------------------------------------------------------
 
@@ -270,7 +293,7 @@ class Following:
 
     async def _write_held(self, holding: Holding) -> None:
         def write() -> None:
-            self.snapshots.kept_back.write_held(holding)
+            self.snapshots.kept_back.write_held(holding, self._modules)
             self._write_probation()
 
         await self._on_disk(write)
@@ -310,18 +333,32 @@ class Following:
     # -- upkeep -------------------------------------------------------------------------------
 
     async def _keep_up(self) -> None:
-        """
-        Now and then: keep the newest heartbeat, close the cases that were outlived, and try again
-        for a ring that was not there.
-        """
+        """Now and then: keep the newest heartbeat, and try again for a ring that was not there."""
         while True:
             await asyncio.sleep(self._plan.timing.report)
             await self._note_beat()
+            if self._ring_lacks and await self._read_ring():
+                await self.retry(crashed=False)
+
+    async def _outlive(self) -> None:
+        """Close each case when it was outlived, so that no later end is blamed on it."""
+        while True:
+            self._settled.clear()
+            nearest = self._probation.nearest
+            wait = None if nearest is None else max(0.0, nearest - time.monotonic())
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._settled.wait(), wait)
             self._probation = self._probation.outlived(time.monotonic())
             if self._probation != self._probation_written:
                 await self._on_disk(self._write_probation)
-            if self._ring_lacks and await self._read_ring():
-                await self.retry(crashed=False)
+
+    async def _await_no_more(self) -> None:
+        """A module that was not declared long after the start is none of this process's."""
+        await asyncio.sleep(_AWAITED * self._plan.timing.probation)
+        self._modules = self._serving.declared
+        outcome = await self._serving.await_no_more()
+        if outcome is not None:
+            await self._take(outcome)
 
     async def _renew_ring(self, pending: Pending) -> None:
         """Fetch the ring when a change is sealed under a data key that is not known here."""

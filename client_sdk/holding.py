@@ -15,8 +15,10 @@ Laws:
   takes its own value out of service (or back to its default), no other.
 * **What has no older content is weakened** where it cannot be held: first the rollout goes whose
   canary fails, from all its keys; then the key itself.
-* **After a restart a group sleeps** until one of its modules is declared, or somebody asks: without
-  its module every content would seem to be good, and the older entry would be thrown away.
+* **A group sleeps while a module of it is awaited**: one that an earlier process had, and this one
+  did not declare yet. Without its module every content would seem to be good, and the older entry
+  would be thrown away. So a change of such a key sleeps, too, until the module is declared,
+  somebody asks, or it is clear that this process has no such module.
 
 Pure: no I/O, no clock. Groups are disjoint.
 """
@@ -122,11 +124,13 @@ def begin(
     before: Callable[[str], Entry | None],
     *,
     first: bool = False,
+    awaited: frozenset[str] = frozenset(),
 ) -> Trial:
     """
     The trial of a change of these keys; ``before`` gives the entry a key served until now.
 
-    ``first``: nothing was served before, each key stands for itself.
+    ``first``: nothing was served before, each key stands for itself. ``awaited``: keys whose module
+    is awaited.
     """
     names = frozenset(changed)
     parts = [frozenset({key}) for key in sorted(names)] if first else [names]
@@ -136,7 +140,7 @@ def begin(
         older = {key: before(key) or blank(key) for key in part}
         for group in touched:
             older.update(group.older)
-        if any(group.asleep for group in touched):
+        if any(group.asleep for group in touched) or not awaited.isdisjoint(older):
             why = tuple(refusal for group in touched for refusal in group.why)
             trial = Trial(Holding((*apart, Group(older, why, asleep=True))), trial.tried)
         else:
@@ -144,11 +148,22 @@ def begin(
     return trial
 
 
-def wake(holding: Holding, keys: Iterable[str]) -> Trial:
-    """The trial of the sleeping groups that hold one of ``keys``."""
-    touched, _ = _split(holding.groups, frozenset(keys))
-    woken = tuple(group for group in touched if group.asleep)
-    return Trial(Holding(tuple(g for g in holding.groups if g not in woken)), woken)
+def wake(holding: Holding, keys: Iterable[str], awaited: frozenset[str] = frozenset()) -> Trial:
+    """
+    The trial of the sleeping groups that hold one of ``keys``, and await no other module. What
+    processes died of wakes up, and is not tried.
+    """
+    names = frozenset(keys)
+    kept, woken = [], []
+    for group in holding.groups:
+        ready = (
+            group.asleep and not names.isdisjoint(group.older) and awaited.isdisjoint(group.older)
+        )
+        if ready and not group.crashed:
+            woken.append(group)
+        else:
+            kept.append(replace(group, asleep=False) if ready else group)
+    return Trial(Holding(tuple(kept)), tuple(woken))
 
 
 def wake_all(holding: Holding, *, crashed: bool) -> Trial:

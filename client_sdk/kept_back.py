@@ -28,7 +28,7 @@ from client_sdk.private_files import write_private
 from client_sdk.probation import Case, Probation
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from client_sdk.state import Entry
@@ -50,23 +50,29 @@ class KeptBack:
         self._key = hashlib.sha256((_KEY_PREFIX + (token or "")).encode("utf-8")).digest()
         self._handle: int | None = None
 
-    def read_held(self, notes: list[str]) -> Holding:
-        """What was held back, as it was written."""
+    def read_held(self, notes: list[str]) -> tuple[Holding, frozenset[str]]:
+        """What was held back, as it was written, and the keys that had a module."""
         try:
             plain = self._read(self._held)
             groups = [
                 Group(_entries(row["older"]), crashed=bool(row["crashed"]))
                 for row in plain.get("groups", ())
             ]
+            modules = frozenset(map(str, plain.get("modules", ())))
         except _UNREADABLE as error:
             notes.append(f"what was held back is not known any more: {error}")
-            return Holding()
-        return Holding(tuple(groups))
+            return Holding(), frozenset()
+        return Holding(tuple(groups)), modules
 
-    def write_held(self, holding: Holding) -> None:
-        """Write down the older entries that serve on."""
+    def write_held(self, holding: Holding, modules: Iterable[str] = ()) -> None:
+        """Write down the older entries that serve on, and which keys have a module."""
         rows = [{"older": _rows(one.older), "crashed": one.crashed} for one in holding.groups]
-        write_private(self._held, self._framed({"groups": rows}))
+        write_private(self._held, self._framed({"groups": rows, "modules": sorted(modules)}))
+
+    def clear(self) -> None:
+        """What is kept back belongs to a snapshot that is not there any more."""
+        for path in (self._held, self._probation):
+            path.unlink(missing_ok=True)
 
     def read_probation(self, notes: list[str]) -> Probation:
         """What an earlier process had still to outlive; each case knows of its death."""

@@ -84,6 +84,22 @@ class Probation:
             cases.append(Case(older, deaths, module))
         return Probation(_bounded(cases))
 
+    def renewed(self, keys: Collection[str]) -> Probation:
+        """Newer content came for these keys: what waits for its module is another case."""
+        return Probation(
+            tuple(
+                case
+                if case.tried or case.older.keys().isdisjoint(keys)
+                else replace(case, deaths=0)
+                for case in self.cases
+            )
+        )
+
+    @property
+    def nearest(self) -> float | None:
+        """When the next case is outlived."""
+        return min((case.until for case in self.cases if case.until is not None), default=None)
+
     def settled(self, holding: Holding, until: float) -> Probation:
         """What was being tried is served until then, or was refused and is held already."""
         refused = {key for group in holding.groups if not group.asleep for key in group.older}
@@ -117,11 +133,16 @@ class Probation:
 
 
 def restored(
-    holding: Holding, open_: Probation, condemned: Iterable[Case], state: NamespaceState
+    holding: Holding,
+    open_: Probation,
+    condemned: Iterable[Case],
+    state: NamespaceState,
+    awaited: frozenset[str],
 ) -> Holding:
     """
-    What a new process holds back of ``state``: what was held before (asleep), what waits for its
-    module, and what is condemned.
+    What a new process holds back of ``state``: what was held before, what waits for its module, and
+    what is condemned. What has a key in ``awaited`` sleeps; what was held and awaits nothing is
+    there to be tried at once (it has no reason and does not sleep).
     """
     known = state.entries
     left = list(holding.groups)
@@ -132,16 +153,18 @@ def restored(
         older = {key: entry for group in same for key, entry in group.older.items()}
         older = {key: entry for key, entry in {**older, **case.older}.items() if key in known}
         if case in condemned:
-            groups.append(_crashed(older, state))
+            groups.append(_crashed(older, state, awaited))
         elif case.module:
             groups.append(Group(older, asleep=True))
     for group in left:
-        crashed = group.crashed
-        groups.append(_crashed(group.older, state) if crashed else replace(group, asleep=True))
+        if group.crashed:
+            groups.append(_crashed(group.older, state, awaited))
+        else:
+            groups.append(Group(group.older, asleep=not awaited.isdisjoint(group.older)))
     return Holding(tuple(groups))
 
 
-def _crashed(older: Mapping[str, Entry], state: NamespaceState) -> Group:
+def _crashed(older: Mapping[str, Entry], state: NamespaceState, awaited: frozenset[str]) -> Group:
     """A group that is tried no more."""
     key = min(older)
     newest = state.entries.get(key)
@@ -154,7 +177,7 @@ def _crashed(older: Mapping[str, Entry], state: NamespaceState) -> Group:
         reason=f"the process ended {DEATHS} times soon after it was applied; publish another "
         "version, or ask for another try",
     )
-    return Group(older, (refusal,), crashed=True)
+    return Group(older, (refusal,), asleep=not awaited.isdisjoint(older), crashed=True)
 
 
 def _bounded(cases: list[Case]) -> tuple[Case, ...]:

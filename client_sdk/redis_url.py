@@ -18,6 +18,7 @@ TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 TLS_OPTIONS = (
     *TLS_FILES, "ssl_ca_path", "ssl_check_hostname", "ssl_cert_reqs", "ssl_ciphers", "ssl_password",
 )  # fmt: skip
+_TO_QUOTE = ("#", "[", "]", "@", " ")
 _EXAMPLES = {
     "sentinel": "sentinels are written redis+sentinel://HOST:26379,HOST:26379/SERVICE, for example "
     "redis+sentinel://10.0.0.1:26379,10.0.0.2:26379/config",
@@ -69,6 +70,9 @@ def group_of(url: str) -> Group | None:
     written, mark, options = rest.partition("?")
     authority, _, place = written.partition("/")
     user, at, listed = authority.rpartition("@")
+    if any(mark in user for mark in _TO_QUOTE):
+        marks = " ".join(_TO_QUOTE)
+        raise SettingInvalid(f"in a user's name or password {marks} are percent-encoded: %23 for #")
     service, _, db = place.partition("/")
     fits = service and (not db or db.isdigit()) if kind == "sentinel" else not place
     hosts = [_host(text) for text in listed.split(",")]

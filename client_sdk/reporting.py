@@ -127,11 +127,11 @@ class Reporter:
         driver = self._driver
         if driver is None or driver.transport is None:
             return
+        refused, devices = self._refused(), self._devices_now()  # the embedder's code may raise
+        about, now = self._about(driver), time.monotonic()
         outcomes, self._outcomes = self._outcomes, {}
         complaint, self._complaint = self._complaint, None
         whole, self._whole = self._whole, True  # until it has arrived
-        refused, devices = self._refused(), self._devices_now()
-        about, now = self._about(driver), time.monotonic()
         news = {
             "keys": self._keys(refused, whole=whole),
             "devices": self._devices({} if whole else self._told_devices, devices),

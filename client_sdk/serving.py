@@ -21,7 +21,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from client_sdk import drafts, holding
-from client_sdk.drafts import Draft, Entries, Reading
+from client_sdk.drafts import Draft, Entries, Reading, Tried
 from client_sdk.errors import NotReady, UsageError
 from client_sdk.holding import Holding, Trial
 from client_sdk.modules.builder import StepFailed
@@ -46,17 +46,15 @@ from client_sdk.values import freeze
 from client_sdk.views import Turn, Unit, View
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from client_sdk.drafts import Slot
-    from client_sdk.holding import Group
-    from client_sdk.modules.instance import Instance
     from client_sdk.modules.spec import Order
     from client_sdk.served import Offer
     from client_sdk.state import Entry
 
-    OnTrial = Callable[[Iterable[Group], bool], AbstractAsyncContextManager[None]]
+    OnTrial = Callable[[Trial, bool, frozenset[str]], AbstractAsyncContextManager[None]]
 
 __all__ = [
     "MISSING",
@@ -87,11 +85,12 @@ class Serving(Readers):
     ``open_sealed(key, value)`` opens sealed fields or raises SealedValue. The driver sets
     ``on_measured`` (what units report), ``on_outcome`` (what ``declare`` and ``ready`` led to in
     the background) and ``on_trial``: every step but the restart runs inside
-    ``on_trial(groups, fresh)``, which is told what serves now of the keys that are tried, and
-    whether they are tried for the first time.
+    ``on_trial(trial, fresh, changed)``, which is told what is tried, whether for the first time,
+    and the keys that have newer content.
     """
 
     __slots__ = (
+        "_awaited",
         "_holding",
         "_instance",
         "_labels",
@@ -125,6 +124,7 @@ class Serving(Readers):
         self._target = NamespaceState.empty()
         self._whole = True  # no state was given up half way: `changed` is all that differs
         self._holding = Holding()
+        self._awaited: frozenset[str] = frozenset()
         self._lock = asyncio.Lock()
         self._moved: asyncio.Future[None] | None = None
         self._wake: set[str] = set()
@@ -162,6 +162,7 @@ class Serving(Readers):
         if spec.key in self._specs:
             raise UsageError(f"module {spec.key} is declared already")
         self._specs[spec.key] = spec
+        self._awaited -= {spec.key}
         self._wake.add(spec.key)
         self._reconcile_soon()
         return ModuleHandle(self, spec.key)
@@ -173,6 +174,7 @@ class Serving(Readers):
         Raises NotReady with step and reason per module: at once when it is known that waiting does
         not help, else after ``timeout`` seconds.
         """
+        self._awaited = frozenset()
         for group in self._holding.groups:
             if group.asleep:
                 self._wake.update(group.keys)
@@ -188,10 +190,29 @@ class Serving(Readers):
                 self._moved = loop.create_future()
             await asyncio.wait({self._moved}, timeout=left)
 
-    async def restore(self, state: NamespaceState, held: Holding) -> Outcome:
-        """Begin with what an earlier process had: its newest state and what is held back of it."""
+    async def restore(
+        self, state: NamespaceState, held: Holding, awaited: frozenset[str] = frozenset()
+    ) -> Outcome:
+        """
+        Begin with what an earlier process had: its newest state, what is held back of it (a group
+        that is awake for no reason is tried), and the keys that had a module.
+        """
         async with self._lock:
-            return await self._step(state, Trial(held), (*state.entries, *held.older))
+            self._awaited = awaited - self._specs.keys()
+            kept = tuple(group for group in held.groups if group.asleep or group.why)
+            tried = tuple(group for group in held.groups if group not in kept)
+            trial = Trial(Holding(kept), tried)
+            return await self._step(state, trial, (*state.entries, *held.older))
+
+    async def await_no_more(self) -> Outcome | None:
+        """Whatever module was not declared by now is none of this process's; None: all were."""
+        async with self._lock:
+            keys, self._awaited = self._awaited, frozenset()
+            if not any(group.asleep for group in self._holding.groups):
+                return None
+            trial = holding.wake(self._holding, keys | self._holding.older.keys())
+            async with self.on_trial(trial, False, frozenset()):
+                return await self._step(self._target, trial, ())
 
     async def advance(
         self, target: NamespaceState, changed: frozenset[str] | None = None
@@ -204,14 +225,14 @@ class Serving(Readers):
         """
         async with self._lock:
             if changed is None or not self._whole:
-                changed = self._difference(target)
+                changed = drafts.differing(self._target, target)
             names = frozenset(key for key in changed if not key.startswith("_"))
             first = self._target.position == START
             before = self.current.offer.entry
-            trial = holding.begin(self._holding, names, before, first=first)
+            trial = holding.begin(self._holding, names, before, first=first, awaited=self._awaited)
             self._whole = False
             # At the first contact nothing older could serve instead.
-            async with self.on_trial(() if first else trial.tried, True):
+            async with self.on_trial(Trial(trial.holding) if first else trial, True, names):
                 outcome = await self._step(target, trial, names)
             self._whole = True
             return outcome
@@ -224,7 +245,7 @@ class Serving(Readers):
         async with self._lock:
             self._workshop.forget_failures()
             trial = holding.wake_all(self._holding, crashed=crashed)
-            async with self.on_trial(trial.tried, crashed):
+            async with self.on_trial(trial, crashed, frozenset()):
                 return await self._step(self._target, trial, ())
 
     async def close(self, deadline: float = 10.0) -> None:
@@ -267,7 +288,7 @@ class Serving(Readers):
             self._sweep()
             self._moved_on()
 
-    async def _tried(self, entries: Entries, candidates: Iterable[str]) -> _Tried:
+    async def _tried(self, entries: Entries, candidates: Iterable[str]) -> Tried:
         before = self.current
         touched = entries.differing(before, candidates)
         if drafts.weight(touched.values()) > _READ_ON_LOOP:
@@ -278,12 +299,12 @@ class Serving(Readers):
         mine = (one for one in rolling.values() if one.rollout.unit == "instance")
         own = {one.rollout.id: one.decide(self._instance, self._labels) for one in mine}
         draft = Draft(entries, before.offer, reading, rolling, own, dict(self._specs))
-        tried = _Tried(touched, draft, list(reading.failures))
+        tried = Tried(touched, draft, list(reading.failures))
         if not tried.failures:
             await self._fill(tried)
         return tried
 
-    async def _fill(self, tried: _Tried) -> None:
+    async def _fill(self, tried: Tried) -> None:
         """Get every instance of the draft: new ones are built and proven, all at once."""
         serving = self.current.offer.modules
 
@@ -302,7 +323,7 @@ class Serving(Readers):
         orders = tried.draft.orders()
         await asyncio.gather(*(fill(slot, order) for slot, order in orders.items()))
 
-    def _swap(self, target: NamespaceState, held: Holding, tried: _Tried) -> Outcome:
+    def _swap(self, target: NamespaceState, held: Holding, tried: Tried) -> Outcome:
         known = self._holding.groups
         fresh = [group for group in held.groups if not any(group is one for one in known)]
         refusals = [one for group in held.groups for one in group.refusals()]
@@ -345,8 +366,8 @@ class Serving(Readers):
             try:
                 async with self._lock:
                     keys, self._wake = self._wake, set()
-                    trial = holding.wake(self._holding, keys)
-                    async with self.on_trial(trial.tried, False):
+                    trial = holding.wake(self._holding, keys, self._awaited)
+                    async with self.on_trial(trial, False, frozenset()):
                         outcome = await self._step(self._target, trial, ())
                 await self.on_outcome(outcome)
             except Exception:  # a boundary: nobody awaits this task
@@ -368,32 +389,10 @@ class Serving(Readers):
             return "it is not built yet"
         return "there is no such key, and no default"
 
-    def _difference(self, target: NamespaceState) -> frozenset[str]:
-        old, new = self._target.entries, target.entries
-        gone = {key for key in old if key not in new}
-        return frozenset(gone | {key for key in new if new[key] != old.get(key)})
-
 
 async def _untold(_: Outcome) -> None:
     """Before there is a driver."""
 
 
-@contextlib.asynccontextmanager
-async def _unguarded(_groups: Iterable[Group], _fresh: bool) -> AsyncIterator[None]:
-    """Before there is a driver."""
-    yield
-
-
-class _Tried:
-    """A draft and what became of its modules."""
-
-    __slots__ = ("dead", "draft", "failures", "made", "touched")
-
-    def __init__(
-        self, touched: Mapping[str, Entry | None], draft: Draft, failures: list[Refusal]
-    ) -> None:
-        self.touched = touched
-        self.draft = draft
-        self.failures = failures
-        self.made: dict[Slot, Instance] = {}
-        self.dead: dict[Slot, Refusal] = {}  # made of a default: nothing to fall back to
+def _unguarded(*_: object) -> AbstractAsyncContextManager[None]:
+    return contextlib.nullcontext()

@@ -102,6 +102,8 @@ class Snapshots:
                 f"another process uses {self._home}: every process needs an instance name, or a "
                 "state directory, of its own"
             )
+        for draft in self._home.glob(".*.tmp"):  # of a process that died while it wrote
+            draft.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Let go of the directory."""

@@ -20,7 +20,7 @@ from aiohttp import web
 
 from client_sdk.errors import ConfigError, SettingInvalid
 from client_sdk.private_files import read_private, write_private
-from client_sdk.signing import Verifier
+from client_sdk.signing import TrustList, Verifier, show_public
 from config_center.app import make_app
 from config_center.checks import Level, judge
 from config_center.embedded import EmbeddedStore
@@ -29,7 +29,7 @@ from config_center.http_log import HTTP_LOG
 from config_center.journal import Journal
 from config_center.keys import load_or_create
 from config_center.ledger.keeper import Rhythm
-from config_center.ledger.registry import Registry
+from config_center.ledger.registry import SYSTEM, Registry
 from config_center.listening import Connections, listen
 from config_center.looking import look_at_machine
 from config_center.metrics import Metrics
@@ -94,6 +94,7 @@ class Center:
         await self._look_first(store)
         journal = await Journal.open(data / "journal.sqlite3")
         self._stack.push_async_callback(journal.close)
+        await _refuse_foreign(store, journal, keys.trust, data)
         center = f"center-{keys.signing.kid[:8]}-{secrets.token_hex(3)}"
         self.registry = Registry(
             store,
@@ -224,6 +225,26 @@ def _claim(data: Path) -> OwnerLock:
             f"the data directory {data} cannot be used ({error.strerror}); make it writable, or "
             "give another one with --data"
         ) from error
+
+
+async def _refuse_foreign(store: Store, journal: Journal, trust: TrustList, data: Path) -> None:
+    """
+    A new center on the store of others: its keys are not theirs, so each would take the other for a
+    forger. Raises SettingInvalid.
+    """
+    if await journal.newest(SYSTEM) is not None:
+        return  # it was ours: whoever put another list there is found by the guard
+    try:
+        document = await store.read_trust(SYSTEM)
+        theirs = trust if document is None else TrustList.parse(document)
+    except ConfigError:
+        return
+    if theirs.root != trust.root:
+        raise SettingInvalid(
+            f"this store belongs to centers with another root key, {show_public(theirs.root)}: to "
+            "be one of them, put root.key, signing.key and secrets.key of one's data directory "
+            f"into {data} before the first start; to be on your own, give another store"
+        )
 
 
 def _keep(settings: Settings) -> Keep:

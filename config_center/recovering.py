@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 DECISIONS = ("replay", "drop")
 
 
+_PREFIX = 6  # characters that may stand for the id of an orphan
+
+
 class Recovery:
     """The decisions about the namespaces of one center."""
 
@@ -53,8 +56,11 @@ class Recovery:
         Bring an orphan back as a new revision, or drop it for good. Raises Problem 404, 409.
         """
         ledger = self._registry.get(ns)
-        rows = [row for row in await self._undecided(ledger) if row.header.id == ident]
-        if not rows:
+        undecided = await self._undecided(ledger)
+        rows = [row for row in undecided if row.header.id == ident]
+        if not rows and len(ident) >= _PREFIX:  # as people type what they see
+            rows = [row for row in undecided if row.header.id.startswith(ident)]
+        if len({row.header.id for row in rows}) != 1:
             raise not_found(f"there is no orphan {ident[:64]!r}; GET .../orphans lists them")
         row = rows[-1]
         draft = _again(row) if decision == "replay" else _tombstone(row, actor)

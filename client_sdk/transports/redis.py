@@ -249,4 +249,9 @@ def _decode_rows(rows: Mapping[bytes, bytes]) -> tuple[Entry, ...]:
 
 
 def _texts(ring: Mapping[bytes, bytes]) -> Ring:
-    return {dek.decode(): entry.decode() for dek, entry in ring.items()}
+    """What is no text was put there by somebody else, and opens nothing."""
+    texts = {}
+    for dek, entry in ring.items():
+        with contextlib.suppress(UnicodeDecodeError):
+            texts[dek.decode()] = entry.decode()
+    return texts

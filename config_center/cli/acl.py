@@ -54,6 +54,7 @@ def acl(
         as_json({"line": line})
     else:
         typer.echo(line)
+        typer.echo("Redis before 7.2: leave out +client|setinfo, which it does not know", err=True)
 
 
 def _line(user: str, rules: list[str]) -> str:

@@ -214,6 +214,9 @@ _AT_THE_SHELL = {
     "send ?supersede=true, which aborts": "give --supersede, which aborts",
     'send {"force": true} to take': "give --force to take",
     'say how far with {"percent": N}': "say how far with --percent N",
+    "make it with PUT /v1/namespaces/": "make it with: config-center namespace create ",
+    "GET .../rollouts lists them": "config-center rollout status lists them",
+    "GET .../orphans lists them": "config-center orphans ls lists them",
     "send the header `Authorization: Bearer TOKEN`": "set CONFIG_CENTER_TOKEN; `make run` writes "
     "one to data/admin.token, which is read in its directory",
 }

@@ -64,7 +64,8 @@ async def _serve(chosen: settings.Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     async with Center(chosen) as center:
         typer.echo(f"page     {center.url}/")
-        typer.echo(f"token    {chosen.data / 'admin.token'}")
+        mine = "that of the center which was first on this store"
+        typer.echo(f"token    {chosen.data / 'admin.token' if center.admin_token else mine}")
         await stop.wait()
 
 

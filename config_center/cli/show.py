@@ -40,14 +40,21 @@ def done(plain: Any, words: str, json: bool) -> None:
         typer.echo(words)
 
 
+_PIPED = 1000
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """A plain table."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        shown.add_column(column, overflow="fold")
+        # What is copied from here stays in one piece.
+        shown.add_column(column, overflow="fold", no_wrap=column == "ID")
     for row in rows:
         shown.add_row(*("-" if cell is None else str(cell) for cell in row))
-    Console(soft_wrap=True, markup=False, emoji=False, highlight=False).print(shown)
+    console = Console(soft_wrap=True, markup=False, emoji=False, highlight=False)
+    if not console.is_terminal:
+        console.width = _PIPED  # whoever reads it there wants whole lines
+    console.print(shown)
 
 
 def rollout(about: dict[str, Any] | None) -> str:

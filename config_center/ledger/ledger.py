@@ -65,7 +65,8 @@ _MODE_DETAIL = {
     Mode.STARTING: "the center is still reading {ns}; try again in a moment",
     Mode.UNREACHABLE: "the store cannot be reached; publishing goes on when it is back",
     Mode.EMPTY: "the store holds nothing for {ns}, but this center's journal does: the store was "
-    "lost or replaced; bring its data back, nothing is published until then",
+    "lost or replaced; nothing is published until its data is back: start it with its files, or "
+    "config-center restore --from-journal -n {ns}",
     Mode.TAMPERED: "the store of {ns} holds what was never signed ({reason}); find out who writes "
     "to it, then put it right",
     Mode.INCOMPLETE: "history of {ns} is missing: {reason}",

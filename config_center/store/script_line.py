@@ -91,7 +91,10 @@ class ScriptLine:
     async def _replicated(self, reply: list[bytes], replicas: int, wait: float) -> int:
         if not replicas or reply[0] != b"OK":
             return replicas
-        return int(await self._redis.wait(replicas, int(wait * 1000)))
+        try:
+            return int(await self._redis.wait(replicas, int(wait * 1000)))
+        except ResponseError as error:  # a master that is demoted ends the wait; the change is in
+            raise ConnectionError(words_of(error)) from error
 
     async def _wake(self) -> None:
         """

@@ -4,4 +4,6 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-collect_ignore = [] if find_spec("jsonschema_rs") else ["test_client.py", "test_sync.py"]
+collect_ignore = (
+    [] if find_spec("jsonschema_rs") else ["test_client.py", "test_following.py", "test_sync.py"]
+)

@@ -7,6 +7,9 @@ import contextlib
 import random
 from collections.abc import AsyncIterator
 
+import pytest
+
+from client_sdk import driver
 from client_sdk.driver import Driver, Pending
 from client_sdk.errors import ConfigError, TransportDown
 from client_sdk.replica import Replica
@@ -113,6 +116,29 @@ async def test_a_change_that_cannot_be_served_stops_none_after_it() -> None:
             await until(lambda before=before: len(world.served) > before)
 
     assert world.served[-1].state.position == history.state.position
+
+
+async def test_what_could_not_be_served_is_tried_again_as_a_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The change after it was served alone, and a mixture of two changes nobody signed."""
+    monkeypatch.setattr(driver, "_AGAIN", 0.001)
+    history = History()
+    history.add(put("a", 1), put("b", 1))
+    wire = Wire(history)
+    world = World([wire])
+    async with world.running():
+        await until(lambda: world.served)
+        world.failure = RuntimeError("bug")
+        wire.send(history.add(put("a", 2, 2)))
+        await until(lambda: world.served[-1].state.position == history.state.position)
+        world.failure = None
+        wire.send(history.add(put("b", 2, 2)))
+        await until(lambda: world.served[-1].state.position == history.state.position)
+
+    # Every step after the one that failed covers it, until one did.
+    assert all(pending.changed is None for pending in world.served[2:-1])
+    assert any(pending.changed is None for pending in world.served[2:])
 
 
 async def test_a_broken_path_is_taken_again() -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from client_sdk import Client
+from client_sdk.kept_back import KeptBack
+from client_sdk.snapshot import Snapshots
 from client_sdk.steps import Timing
 from config_center.access import Actor
 from config_center.center import Center
@@ -36,8 +38,16 @@ def died(settings):
 
 async def main():
     timing = Timing(silence=0.3, pong=0.3, check=1.0, report=0.05, probation=float(term))
-    async with Client.connect(url, instance="gw-1", token=token, state=home, timing=timing,
-                              report_every=0.1, timeout=30.0) as client:
+    connecting = Client.connect(url, instance="gw-1", token=token, state=home, timing=timing,
+                                report_every=0.1, timeout=30.0)
+    if how == "leaves":
+        client = await connecting
+        print(client.get("llm"), flush=True)
+        better = asyncio.Event()
+        client.on_change("llm")(lambda change: change.value == "better" and better.set())
+        await better.wait()
+        return
+    async with connecting as client:
         if how == "module":
             client.module("llm", lambda settings, previous: died(settings))
             await client.ready()
@@ -111,6 +121,10 @@ class Process:
         async with asyncio.timeout(WITHIN):
             assert await self._process.wait() != 0
 
+    async def ended(self) -> int:
+        async with asyncio.timeout(WITHIN):
+            return await self._process.wait()
+
     async def kill(self) -> None:
         self._process.kill()
         await self._process.wait()
@@ -161,36 +175,136 @@ async def test_what_a_process_lived_with_is_not_blamed_for_its_end(tmp_path: Pat
             assert (client.get("llm"), client.status().held) == ("better", ())
 
 
+def connect(opened: Opened, home: Path, **how: object) -> Client:
+    how = {"timing": Timing(silence=0.3, pong=0.3, probation=60.0), "timeout": 30.0, **how}
+    return Client.connect(  # type: ignore[return-value]
+        opened.center.url, instance="gw-1", token=opened.token, state=home, **how
+    )
+
+
+def build(settings: str, previous: object) -> list[str]:
+    if settings.startswith("bad"):
+        raise ValueError(settings)
+    return [settings]
+
+
+async def with_a_bad_version(opened: Opened, home: Path, **beside: object) -> None:
+    """A process that had a module, whose newest version it refused with what came beside it."""
+    await opened.publish(llm="good", prompt="old")
+    async with connect(opened, home) as client:
+        client.module("llm", build)
+        await client.ready()
+        await opened.publish(llm="bad", **beside)
+        await until(lambda: client.status().held)
+
+
+async def test_a_bad_version_that_came_between_two_processes_does_not_take_the_good_one_along(
+    tmp_path: Path,
+) -> None:
+    async with Opened.at(tmp_path / "data") as opened:
+        await opened.publish(llm="good")
+        async with connect(opened, tmp_path / "state") as client:
+            client.module("llm", build)
+            await client.ready()
+        await opened.publish(llm="bad")
+
+        async with connect(opened, tmp_path / "state") as client:
+            assert (client.get("llm"), client.status().held) == ("good", ("llm",))
+            client.module("llm", build)
+            await client.ready()
+            with client.turn() as view:
+                assert view.module("llm") == ["good"]
+
+
+async def test_what_was_held_for_a_module_that_nobody_declares_any_more_is_let_go(
+    tmp_path: Path,
+) -> None:
+    async with Opened.at(tmp_path / "data") as opened:
+        await with_a_bad_version(opened, tmp_path / "state", prompt="new")
+        brief = Timing(silence=0.3, pong=0.3, probation=0.02)
+
+        async with connect(opened, tmp_path / "state", timing=brief) as client:
+            await until(lambda: client.get("prompt") == "new")
+            await opened.publish(prompt="newer")
+            await until(lambda: client.get("prompt") == "newer")
+            assert client.status().held == ()
+
+
+async def test_a_change_that_joins_what_sleeps_is_on_disk_as_held_before_its_snapshot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between the two, half of the change served after the restart."""
+    written: list[str] = []
+    real = {"held": KeptBack.write_held, "snapshot": Snapshots.advance}
+
+    def noting(name: str) -> object:
+        def write(self: object, *given: object, **more: object) -> None:
+            written.append(name)
+            real[name](self, *given, **more)  # type: ignore[operator]
+
+        return write
+
+    async with Opened.at(tmp_path / "data") as opened:
+        await with_a_bad_version(opened, tmp_path / "state")
+        await opened.publish(llm="mended", prompt="newest")
+        monkeypatch.setattr(KeptBack, "write_held", noting("held"))
+        monkeypatch.setattr(Snapshots, "advance", noting("snapshot"))
+
+        async with connect(opened, tmp_path / "state") as client:
+            assert (client.get("llm"), client.get("prompt")) == ("good", "old")
+            assert written[:2] == ["held", "snapshot"]
+            client.module("llm", build)
+            await client.ready()
+            assert (client.get("llm"), client.get("prompt")) == ("mended", "newest")
+
+
+async def test_what_was_held_goes_with_the_snapshots_that_it_was_about(tmp_path: Path) -> None:
+    home = tmp_path / "state"
+    async with Opened.at(tmp_path / "data") as opened:
+        await with_a_bad_version(opened, home)
+        for base in home.glob("*.base"):
+            base.write_bytes(b"")
+        await opened.publish(llm="mended")
+        async with connect(opened, home) as client:
+            assert client.get("llm") == "mended"
+
+        async with connect(opened, home) as client:
+            assert (client.get("llm"), client.status().held) == ("mended", ())
+
+
+async def test_a_program_that_ends_without_closing_is_no_death(tmp_path: Path) -> None:
+    home = tmp_path / "state"
+    async with Opened.at(tmp_path / "data") as opened:
+        await opened.publish(llm="good")
+        for _ in range(3):
+            process = await Process.start(opened, home, "leaves")
+            if _ == 0:
+                await process.says("good")
+                await opened.publish(llm="better")
+            assert await process.ended() == 0
+        async with connect(opened, home) as client:
+            assert (client.get("llm"), client.status().held) == ("better", ())
+
+
 async def test_a_clean_end_soon_after_a_change_is_no_death_and_a_person_may_ask_again(
     tmp_path: Path,
 ) -> None:
-    home, on_probation = tmp_path / "state", Timing(silence=0.3, pong=0.3, probation=60.0)
+    home = tmp_path / "state"
     async with Opened.at(tmp_path / "data") as opened:
-
-        def connect() -> Client:
-            return Client.connect(  # type: ignore[return-value]
-                opened.center.url,
-                instance="gw-1",
-                token=opened.token,
-                state=home,
-                timing=on_probation,
-                timeout=30.0,
-            )
-
         await opened.publish(llm="good")
-        async with connect() as client:
+        async with connect(opened, home) as client:
             await opened.publish(llm="better")
             await until(lambda: client.get("llm") == "better")
         for _ in range(3):
-            async with connect() as client:
+            async with connect(opened, home) as client:
                 assert (client.get("llm"), client.status().held) == ("better", ())
 
         for _ in range(2):
             with contextlib.suppress(ZeroDivisionError):
-                async with connect() as client:
+                async with connect(opened, home) as client:
                     assert client.get("llm") == "better"
                     raise ZeroDivisionError
-        async with connect() as client:
+        async with connect(opened, home) as client:
             assert (client.get("llm"), client.status().held) == ("good", ("llm",))
             await client.retry()
             assert (client.get("llm"), client.status().held) == ("better", ())

@@ -92,6 +92,27 @@ def test_what_processes_died_of_is_tried_again_only_when_a_person_asks_or_it_cha
     assert not failed.crashed
 
 
+def test_a_change_of_a_key_whose_module_is_awaited_sleeps_until_the_last_of_them_came():
+    before = {"a": entry("a", 1), "b": entry("b", 1)}
+
+    trial = begin(Holding(), "ab", before.get, awaited=frozenset("ab"))
+
+    (group,) = trial.holding.groups
+    assert (group.older, group.asleep, trial.tried) == (before, True, ())
+    assert wake(trial.holding, "a", frozenset("b")) == trial
+    assert wake(trial.holding, "b", frozenset()).tried == (group,)
+
+
+def test_what_processes_died_of_wakes_with_its_module_and_is_not_tried():
+    dead = Group({"a": entry("a", 1)}, (refusal("a"),), asleep=True, crashed=True)
+
+    trial = wake(Holding((dead,)), "a")
+
+    assert trial == Trial(Holding((replace(dead, asleep=False),)))
+    joined = begin(Holding((dead,)), "a", {}.get).holding.groups[0]
+    assert (joined.asleep, joined.crashed) == (True, False)
+
+
 def test_a_woken_group_that_fails_is_held_awake():
     trial = wake_all(Holding((Group({"a": blank("a")}, asleep=True),)), crashed=False)
     (group,) = trial.after([refusal("a")], {}.get).holding.groups

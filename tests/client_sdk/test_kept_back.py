@@ -19,7 +19,9 @@ A, B = ({key: _history.state.entries[key]} for key in "ab")
 def read(home: Path, token: str | None = "cc_token") -> tuple[Holding, Probation, list[str]]:
     notes: list[str] = []
     files = KeptBack(home, token)
-    found = files.read_held(notes), files.read_probation(notes), notes
+    (held, modules), probation = files.read_held(notes), files.read_probation(notes)
+    found = held, probation, notes
+    assert modules == ({"llm"} if held.groups else set())
     files.close()
     return found
 
@@ -32,7 +34,7 @@ def test_nothing_is_kept_at_first(tmp_path: Path) -> None:
 def test_both_are_kept_and_a_death_is_counted(tmp_path: Path, token: str | None) -> None:
     files = KeptBack(tmp_path, token)
     held = Holding((Group(A, crashed=True), Group(B)))
-    files.write_held(held)
+    files.write_held(held, {"llm"})
     files.write_probation(Probation((Case(A), Case(B))), alive=True)  # shorter ones write over it
     files.write_probation(Probation((Case(B, deaths=1, module=True),)), alive=True)
     files.close()
@@ -48,13 +50,24 @@ def test_a_clean_end_is_no_death(tmp_path: Path) -> None:
     assert read(tmp_path, None)[1] == Probation((Case(A),))
 
 
+def test_what_belongs_to_no_snapshot_is_cleared(tmp_path: Path) -> None:
+    files = KeptBack(tmp_path, None)
+    files.write_held(Holding((Group(A),)), {"llm"})
+    files.write_probation(Probation((Case(A),)), alive=True)
+    files.close()
+
+    files.clear()
+
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", ["held", "probation"])
 @pytest.mark.parametrize("damage", ["torn", "edited", "another token", "empty", "no frame"])
 def test_what_this_client_did_not_write_is_forgotten_with_a_sentence(
     tmp_path: Path, name: str, damage: str
 ) -> None:
     files = KeptBack(tmp_path, "cc_token")
-    files.write_held(Holding((Group(A),)))
+    files.write_held(Holding((Group(A),)), {"llm"})
     files.write_probation(Probation((Case(A),)), alive=True)
     files.close()
     path = tmp_path / name

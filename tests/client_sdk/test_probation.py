@@ -71,6 +71,18 @@ def test_the_same_content_tried_by_another_process_keeps_its_deaths() -> None:
     assert begun(group=A, fresh=False) == (Case(A),)
 
 
+def test_newer_content_for_what_waits_is_another_case() -> None:
+    waiting = Case(A, deaths=1, module=True, tried=False)
+    cases = Probation((waiting, replace(waiting, older=B), Case({"c": entry("c", 1)}, deaths=1)))
+
+    assert [case.deaths for case in cases.renewed({"a", "c"}).cases] == [0, 1, 1]
+
+
+def test_the_nearest_end_of_a_case_is_known() -> None:
+    assert Probation((Case(A),)).nearest is None
+    assert Probation((Case(A, until=3.0), Case(B, until=2.0))).nearest == 2.0
+
+
 def test_only_what_was_tried_is_blamed_for_a_death() -> None:
     cases = Probation((Case(A, deaths=1), Case(B, module=True, tried=False)))
 
@@ -91,11 +103,10 @@ def test_a_new_process_holds_back_what_waits_and_what_is_condemned() -> None:
     before = Holding((Group({"x": entry("x", 1)}), Group({**A, "y": entry("y", 1)})))
     waits = Case(A, deaths=1, module=True)
 
-    held = restored(
-        before, Probation((waits, Case({"s": entry("s", 1)}))), (Case(B),), state(*"abxys")
-    )
+    open_ = Probation((waits, Case({"s": entry("s", 1)})))
+    held = restored(before, open_, (Case(B),), state(*"abxys"), frozenset("bx"))
 
-    dead = Group(B, held.groups[1].why, crashed=True)
+    dead = Group(B, held.groups[1].why, asleep=True, crashed=True)
     assert held.groups == (
         Group({**A, "y": entry("y", 1)}, asleep=True),
         dead,
@@ -112,14 +123,17 @@ def test_a_new_process_holds_back_what_waits_and_what_is_condemned() -> None:
             "for another try",
         ),
     )
-    again = restored(held, Probation(), (), state(*"abxys"))
+    again = restored(held, Probation(), (), state(*"abxys"), frozenset())
     assert [group.crashed for group in again.groups] == [False, True, False]
-    assert again.groups[1] == dead
+    assert [group.asleep for group in again.groups] == [False] * 3
+    assert again.groups[1] == replace(dead, asleep=False)
 
 
 def test_what_is_gone_is_not_brought_back() -> None:
-    assert restored(Holding(), Probation(), (Case(AB),), state("a")).older == A
-    (dead,) = restored(Holding((Group(B, crashed=True),)), Probation(), (), state("a")).groups
+    assert restored(Holding(), Probation(), (Case(AB),), state("a"), frozenset()).older == A
+    (dead,) = restored(
+        Holding((Group(B, crashed=True),)), Probation(), (), state("a"), frozenset()
+    ).groups
     assert dead.why[0].version is None
 
 

@@ -43,3 +43,11 @@ def test_a_cluster_that_cannot_be_is_refused_with_an_example_and_without_passwor
 def test_sentinels_that_cannot_be_are_refused_with_an_example(rest: str) -> None:
     with pytest.raises(SettingInvalid, match="sentinels are written"):
         group_of(f"rediss+sentinel://{rest}")
+
+
+@pytest.mark.parametrize("password", ["se#same", "se[same", "se@same", "se same"])
+def test_a_password_that_no_url_can_hold_is_refused_and_not_shown(password: str) -> None:
+    with pytest.raises(SettingInvalid, match="percent-encoded") as refused:
+        group_of(f"redis+cluster://user:{password}@a:1")
+
+    assert "same" not in str(refused.value)

@@ -25,8 +25,8 @@ from tests.until import until
 class Reporting:
     """A reporter behind a driver whose path is a list."""
 
-    def __init__(self, wire: Wire, serving: Serving) -> None:
-        self.wire, self.serving = wire, serving
+    def __init__(self, wire: Wire, serving: Serving, reporter: Reporter) -> None:
+        self.wire, self.serving, self.reporter = wire, serving, reporter
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -50,7 +50,7 @@ class Reporting:
         driver.start()
         try:
             await until(lambda: served)
-            yield cls(wire, serving)
+            yield cls(wire, serving, reporter)
         finally:
             await driver.close()
             await reporter.close()
@@ -99,3 +99,25 @@ async def test_how_turns_went_and_who_came_is_news(tmp_path: Path) -> None:
     assert said["outcomes"] == [
         {"rollout": None, "arm": "stable", "name": "turn", "ok": 1, "failed": 0, "seconds": 0.5}
     ]
+
+
+async def test_what_was_measured_outlives_an_embedder_whose_table_cannot_be_read(
+    tmp_path: Path,
+) -> None:
+    async with Reporting.of(Wire(history()), tmp_path, 0.02) as reporting:
+        await reporting.next()
+        reader = reporting.reporter
+        asked: list[int] = []
+
+        def rows() -> list[dict[str, Any]]:
+            asked.append(1)
+            if len(asked) == 1:
+                raise RuntimeError("it changed while it was read")
+            return []
+
+        reader.devices = rows
+        reporting.serving.on_measured(Measured("unit", "turn", ok=True, seconds=0.5))
+
+        said = await reporting.next()
+
+    assert (len(asked) >= 2, [row["ok"] for row in said["outcomes"]]) == (True, [1])

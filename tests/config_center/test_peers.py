@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 import redis.asyncio as redis
 
+from client_sdk.errors import SettingInvalid
 from config_center import peers
 from config_center.access import Actor
 from config_center.center import Center
@@ -41,6 +42,22 @@ async def two(home: Path) -> AsyncIterator[tuple[Center, Center, redis.Redis]]:
             async with center(home / "a", STILL, redis=server.url, peers=[b.url]) as a:
                 yield a, b, raw
         await raw.aclose()
+
+
+async def test_a_center_with_keys_of_its_own_does_not_start_on_the_store_of_others(
+    tmp_path: Path,
+) -> None:
+    with running() as server:
+        async with center(tmp_path / "first", redis=server.url) as first:
+            with pytest.raises(SettingInvalid, match=r"another root key, ed25519:.* root\.key"):
+                async with center(tmp_path / "stranger", redis=server.url):
+                    pass
+            document = await first.registry.store.read_trust("_system")
+
+        async with center(tmp_path / "first", redis=server.url) as again:
+            assert again.registry.get("_system").mode.value == "ready"
+
+    assert document == again.registry.get("_system").trust.encode()
 
 
 async def test_whoever_adopts_first_brings_back_what_a_peer_acknowledged(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ async def allow(raw: redis.Redis, *words: str) -> None:
     """Carry out what the verb prints."""
     done = CliRunner().invoke(app, ["acl", *words])
     assert done.exit_code == 0
-    line = done.output.strip().replace(">PASSWORD", ">secret")
+    line = done.stdout.strip().replace(">PASSWORD", ">secret")
     await raw.execute_command(*line.split(" "))
 
 

@@ -7,6 +7,8 @@ import socket
 from pathlib import Path
 
 import pytest
+import redis as synchronous
+import redis.asyncio as redis
 
 from client_sdk.contents import Op
 from client_sdk.state import NamespaceState
@@ -24,7 +26,7 @@ from config_center.store.memory import MemoryStore
 from config_center.store.redis import RedisStore
 from tests.config_center.ledger.world import QUICK, center, draft
 from tests.history import content
-from tests.redis_server import running
+from tests.redis_server import Server, running
 from tests.until import until
 
 
@@ -206,6 +208,11 @@ async def test_nobody_is_told_of_a_conflict_with_a_change_that_was_not_committed
     assert held == content("mine")
 
 
+def _ids(server: Server) -> set[bytes]:
+    with synchronous.Redis.from_url(server.url) as raw:
+        return set(raw.hkeys("cc:{default}:ids"))
+
+
 async def test_a_change_counts_once_as_many_replicas_have_it_as_are_asked_for(
     tmp_path: Path,
 ) -> None:
@@ -228,7 +235,15 @@ async def test_a_change_counts_once_as_many_replicas_have_it_as_are_asked_for(
                         pass
                 again = await ledger.submit(draft("k", 1, "one"))
                 done = await ledger.submit(draft("k", 2, "two"))
+            # Without a replica it waits; a master that is demoted meanwhile ends the wait.
+            raw = redis.Redis.from_url(master.url)
+            writing = asyncio.create_task(ledger.submit(draft("k", 3, "three")))
+            await until(lambda: b"three" in _ids(master))
+            await raw.replicaof("127.0.0.1", 1)
+            with pytest.raises(Problem) as demoted:
+                await writing
+            await raw.aclose()
         await store.close()
 
-    assert alone.value.name == "outcome-unknown"
+    assert (alone.value.name, demoted.value.name) == ("outcome-unknown", "outcome-unknown")
     assert (again.replayed, done.result) == (True, 2)
