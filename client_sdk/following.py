@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from client_sdk.driver import Driver, Pending
 from client_sdk.errors import NotTrusted, TransportDown, Unavailable
 from client_sdk.holding import Holding
-from client_sdk.link import ended
+from client_sdk.link import ended, set_within
 from client_sdk.probation import Probation
 from client_sdk.probation import restored as resumed
 from client_sdk.replica import Replica
@@ -346,8 +346,7 @@ class Following:
             self._settled.clear()
             nearest = self._probation.nearest
             wait = None if nearest is None else max(0.0, nearest - time.monotonic())
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._settled.wait(), wait)
+            await set_within(self._settled, wait)
             self._probation = self._probation.outlived(time.monotonic())
             if self._probation != self._probation_written:
                 await self._on_disk(self._write_probation)

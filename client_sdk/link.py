@@ -154,6 +154,18 @@ class Link:
         return lambda now: replica.on_image(proven, now, wall, confirmed=transport.confirmed)
 
 
+async def set_within(event: asyncio.Event, seconds: float | None) -> None:
+    """
+    Until the event is set, or the time is over. ``asyncio.wait_for`` would lose a cancellation that
+    comes in the moment in which the event is set (before Python 3.12).
+    """
+    waiting = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait((waiting,), timeout=seconds)
+    finally:
+        waiting.cancel()
+
+
 async def ended(*tasks: asyncio.Future[Any] | None) -> None:
     """Cancel what still runs and wait until it has ended, also where cancelling is swallowed."""
     for task in tasks:

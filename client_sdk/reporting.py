@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import logging
 import random
 import secrets
@@ -24,7 +23,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from client_sdk.errors import ConfigError, TransportDown
-from client_sdk.link import ended
+from client_sdk.link import ended, set_within
 from client_sdk.reports import Report, report_key
 
 if TYPE_CHECKING:
@@ -104,8 +103,8 @@ class Reporter:
     async def _report_for_ever(self) -> None:
         refused = False
         while True:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._soon.wait(), self._plan.report_every)
+            await set_within(self._soon, self._plan.report_every)
+            if self._soon.is_set():
                 await asyncio.sleep(self._rng.uniform(0.0, _APART) * self._plan.report_every)
             self._soon.clear()
             try:

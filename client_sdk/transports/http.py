@@ -224,9 +224,9 @@ class HttpTransport(Transport):
 
     async def close(self) -> None:
         for task in (self._reading, self._opening):
-            if task is not None:
-                task.cancel()
-                await asyncio.wait((task,))
+            while task is not None and not task.done():
+                task.cancel()  # again: a cancellation can be swallowed inside wait_for
+                await asyncio.wait((task,), timeout=0.2)
         opening = self._opening
         if opening is not None and not opening.cancelled() and opening.exception() is None:
             opening.result().close()

@@ -212,13 +212,13 @@ class Pruner:
 
     async def _drop_versions(self, ledger: Ledger) -> None:
         """Of keys whose rows have left history; of all once a day, because versions age."""
-        ns, now, entries = ledger.ns, self._clock_ms(), ledger.state.entries
+        ns, now = ledger.ns, self._clock_ms()
         keys: Iterable[str] = self._touched.pop(ns, set())
         if now - self._looked_through_at.get(ns, 0) >= DAY_MS:
             self._looked_through_at[ns] = now
-            keys = list(entries)
+            keys = list(ledger.state.entries)
         for key in keys:
-            entry = entries.get(key)
+            entry = ledger.state.entries.get(key)  # as of now: a round takes its time
             if entry is not None and entry.latest > self._keep.versions:
                 await self._drop_versions_of(ns, entry)
 

@@ -71,6 +71,7 @@ class Opened:
 
     def __init__(self, center: Center, token: str) -> None:
         self.center, self.token = center, token
+        self.processes: list[asyncio.subprocess.Process] = []
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -78,7 +79,14 @@ class Opened:
         async with center(data) as opened:
             about = {"name": "gw-1", "role": "instance", "instance": "gw-1"}
             made = await opened.service.create_token(about, _ACTOR)
-            yield cls(opened, made["token"])
+            self = cls(opened, made["token"])
+            try:
+                yield self
+            finally:
+                for process in self.processes:
+                    if process.returncode is None:
+                        process.kill()
+                        await process.wait()
 
     async def publish(self, **values: object) -> None:
         ops = [{"op": "put", "key": key, "value": value} for key, value in values.items()]
@@ -101,11 +109,11 @@ class Process:
     async def start(cls, opened: Opened, home: Path, how: str, term: float = 60.0) -> Process:
         arguments = [opened.center.url, opened.token, str(home), how, str(term)]
         pipe = asyncio.subprocess.PIPE
-        return cls(
-            await asyncio.create_subprocess_exec(
-                sys.executable, "-c", _PROGRAM, *arguments, stdout=pipe, stderr=pipe
-            )
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", _PROGRAM, *arguments, stdout=pipe, stderr=pipe
         )
+        opened.processes.append(process)
+        return cls(process)
 
     async def says(self, line: str) -> None:
         assert self._process.stdout is not None

@@ -199,7 +199,7 @@ async def test_where_streams_are_kept_back_the_news_is_polled_and_the_stream_com
         await asyncio.wait_for(proxy.streams.wait(), 10.0)
         await opened.service.put("default", "k", Put(value="streamed"), Actor("test", "admin"))
         await until(lambda: opened.registry.get("default").state.position.v in followed)
-        assert not replica.is_stale(time.monotonic())
+        await until(lambda: not replica.is_stale(time.monotonic()))
         following.cancel()
         await asyncio.wait((following,))
         await path.close()

@@ -19,7 +19,7 @@ import pytest
 from tests.center_process import CenterProcess, center_process
 
 SEED = int(os.environ.get("SCHEMATHESIS_SEED") or random.SystemRandom().randrange(10**6))
-EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES") or "6"
+EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES") or "3"
 CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,"
     "response_schema_conformance,ignored_auth"
