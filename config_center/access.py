@@ -24,9 +24,17 @@ if TYPE_CHECKING:
 
 TOKEN_PREFIX = "token."
 
-# What a role may do. ``read``: see a namespace; ``report``: speak for its own instance.
+# What a role may do. ``publish`` content, ``revert`` to content that was there before (the red
+# button), ``operate`` rollouts, ``approve`` what another wrote, ``define`` what a key may hold,
+# ``report`` for one's own instance; ``admin`` is tokens, namespaces and what a person decides.
 PERMISSIONS = {
-    "admin": frozenset({"read", "write", "report", "admin"}),
+    "reader": frozenset({"read"}),
+    "publisher": frozenset({"read", "publish", "revert", "operate"}),
+    "approver": frozenset({"read", "approve"}),
+    "operator": frozenset({"read", "revert", "operate"}),
+    "admin": frozenset(
+        {"read", "publish", "revert", "operate", "approve", "define", "report", "admin"}
+    ),
     "instance": frozenset({"read", "report"}),
 }
 

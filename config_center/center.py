@@ -157,11 +157,11 @@ class Center:
         if there:
             token: str = (await asyncio.to_thread(read_private, path, "the admin token")).strip()
         else:
-            token = self.service.mint_token()
+            token = self.service.tokens.mint()
             await asyncio.to_thread(write_private, path, token + "\n", 0o600)
         made = False
         try:
-            made = await self.service.ensure_admin_token(token)
+            made = await self.service.tokens.ensure_admin(token)
         except (Problem, ConfigError) as error:
             log.warning("the first admin's token does not open yet: %s", error)
             return token

@@ -65,7 +65,7 @@ class Service:
         self._rng = rng
         self._spaces: dict[str, Space] = {}
         self._changes = Changes(kek, clock_ms, rng)
-        self._tokens = Tokens(registry, rng)
+        self.tokens = Tokens(registry, rng)
         self.reports = Reports(registry, self._spaces, clock_ms)
         self.recovery = Recovery(registry)
 
@@ -335,7 +335,7 @@ class Service:
         self._spaces.pop(ns, None)
         return {"namespace": ns, "ended": True, "change": ident}
 
-    # -- fleet and tokens ---------------------------------------------------------------------
+    # -- fleet --------------------------------------------------------------------------------
 
     async def report(self, ns: str, frame: bytes, actor: Actor) -> None:
         """Take a signed report of the actor's own instance. Raises Problem 400, 403."""
@@ -352,30 +352,6 @@ class Service:
         fleet = self.reports.fleet(self._space(ns))
         rows = [{**row, "instance": instance.name} for _, instance, row in fleet.devices()]
         return reading.page(rows, "device", limit, after)
-
-    async def create_token(self, asked: dict[str, Any], actor: Actor) -> dict[str, Any]:
-        """A new token; ``token`` is shown this once."""
-        return await self._tokens.create_token(asked, actor)
-
-    def tokens(self) -> list[dict[str, Any]]:
-        """Tokens by name and role."""
-        return self._tokens.tokens()
-
-    async def revoke_token(self, ident: str, actor: Actor) -> dict[str, Any]:
-        """End a token."""
-        return await self._tokens.revoke_token(ident, actor)
-
-    def mint_token(self) -> str:
-        """A new token, which opens nothing yet."""
-        return self._tokens.mint()
-
-    async def ensure_admin_token(self, token: str) -> bool:
-        """Let ``token`` open as the first admin's when there is none yet; else False."""
-        return await self._tokens.ensure_admin_token(token)
-
-    def knows_token(self, token: str) -> bool:
-        """True when this token opens something."""
-        return self._tokens.knows_token(token)
 
     async def _one(self, ns: str, operation: Operation, wish: Wish, supersede: bool) -> Answer:
         change = self._changes.change((operation,), None, wish.actor, supersede=supersede)

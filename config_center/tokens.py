@@ -33,7 +33,7 @@ class Tokens:
         """A new token, which opens nothing yet."""
         return "cc_" + base64.urlsafe_b64encode(self._rng(32)).decode("ascii").rstrip("=")
 
-    async def create_token(
+    async def create(
         self, asked: dict[str, Any], actor: Actor, token: str | None = None
     ) -> dict[str, Any]:
         """Make a token, or let ``token`` open; it is in the answer this once."""
@@ -47,7 +47,7 @@ class Tokens:
         await self._write(token_key(token), about, actor.name)
         return {"token": token, **_shown(token_key(token), about)}
 
-    def tokens(self) -> list[dict[str, Any]]:
+    def listed(self) -> list[dict[str, Any]]:
         """Every token, without the token."""
         entries = self.registry.system.state.entries
         return [
@@ -56,7 +56,7 @@ class Tokens:
             if key.startswith(TOKEN_PREFIX) and entry.content is not None
         ]
 
-    async def revoke_token(self, token_id: str, actor: Actor) -> dict[str, Any]:
+    async def revoke(self, token_id: str, actor: Actor) -> dict[str, Any]:
         """End a token."""
         key = TOKEN_PREFIX + token_id
         entry = self.registry.system.state.entries.get(key)
@@ -67,20 +67,20 @@ class Tokens:
         await self._write(key, None, actor.name)
         return {"id": token_id, "revoked": True}
 
-    def knows_token(self, token: str) -> bool:
+    def knows(self, token: str) -> bool:
         """True when this token opens the door."""
         entry = self.registry.system.state.entries.get(token_key(token))
         return entry is not None and entry.content is not None
 
-    async def ensure_admin_token(self, token: str) -> bool:
+    async def ensure_admin(self, token: str) -> bool:
         """
         Let ``token`` open as the first admin's when there is none at all; else False. It is written
         down before: were it made here, a lost reply would leave an admin whom nobody knows.
         """
-        if any(item["role"] == "admin" for item in self.tokens()):
+        if any(item["role"] == "admin" for item in self.listed()):
             return False
         about = {"name": "admin", "role": "admin"}
-        await self.create_token(about, Actor("center", "admin"), token)
+        await self.create(about, Actor("center", "admin"), token)
         return True
 
     async def _write(self, key: str, about: dict[str, Any] | None, author: str) -> None:

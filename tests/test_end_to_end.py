@@ -61,7 +61,7 @@ async def world(home: Path) -> AsyncIterator[World]:
     async with StubLlm(delay=0) as stub, center(home / "data") as opened:
         await publish_samples(opened.service, stub.base_url)
         about = {"name": "gw", "role": "instance", "instance": "gw-1"}
-        token = (await opened.service.create_token(about, ADMIN))["token"]
+        token = (await opened.service.tokens.create(about, ADMIN))["token"]
         async with Client.connect(
             opened.url,
             instance="gw-1",

@@ -106,16 +106,16 @@ async def _change(call: Call, body: ChangeBody) -> web.Response:
 
 
 ROUTES = (
-    Route("POST", _NS + "/changes", "write", "Publish several keys", publish_change, ChangeBody,
+    Route("POST", _NS + "/changes", "publish", "Publish several keys", publish_change, ChangeBody,
           (IDEMPOTENCY, SUPERSEDE)),
     Route("GET", _NS + "/changes/{id}", "read", "What became of a change", get_change),
-    Route("DELETE", _NS + "/changes/{id}", "write", "Cancel a change for good", cancel_change),
+    Route("DELETE", _NS + "/changes/{id}", "publish", "Cancel a change for good", cancel_change),
     Route("GET", _NS + "/rollouts", "read", "List rollouts", list_rollouts,
           parameters=(*PAGE, AT_LEAST)),
-    Route("POST", _NS + "/rollouts", "write", "Start a rollout", start_rollout, StartBody,
+    Route("POST", _NS + "/rollouts", "operate", "Start a rollout", start_rollout, StartBody,
           (IDEMPOTENCY, SUPERSEDE)),
     Route("GET", _NS + "/rollouts/{id}", "read", "One rollout", get_rollout,
           parameters=(AT_LEAST,)),
-    *(Route("POST", _NS + "/rollouts/{id}/" + verb, "write", f"{verb.capitalize()} a rollout",
+    *(Route("POST", _NS + "/rollouts/{id}/" + verb, "operate", f"{verb.capitalize()} a rollout",
             move_rollout, body, (IDEMPOTENCY,)) for verb, body in _MOVES.items()),
 )  # fmt: skip

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 Handler = "Callable[[Call], Awaitable[web.StreamResponse]]"
 
-PERMISSIONS = ("public", "read", "write", "report", "admin", "peer")
+PERMISSIONS = (
+    *("public", "read", "publish", "revert", "operate", "approve", "define", "report", "admin"),
+    "peer",
+)
 JSON = "application/json"
 BYTES = "application/octet-stream"
 EVENTS = "text/event-stream"
@@ -33,10 +36,10 @@ class Parameter:
 @dataclass(frozen=True, slots=True)
 class Route:
     """
-    ``permission`` is ``public``, ``read``, ``write``, ``report``, ``admin``, or ``peer`` for what
-    only another center may ask; ``body`` is a
-    pydantic model, ``answers`` the media type of a success. ``cost`` is "stream" or "whole" for
-    what is let in at a limited rate (config_center/admission.py).
+    ``permission`` is ``public``, one that a role may have (config_center/access.py), or ``peer``
+    for what only another center may ask; ``body`` is a pydantic model, ``answers`` the media type
+    of a success. ``cost`` is "stream" or "whole" for what is let in at a limited rate
+    (config_center/admission.py).
     """
 
     method: str

@@ -45,19 +45,19 @@ async def get_trust(call: Call) -> web.Response:
 
 async def list_tokens(call: Call) -> web.Response:
     """Tokens by name and role; never the tokens themselves."""
-    return call.page(call.service.tokens(), "id")
+    return call.page(call.service.tokens.listed(), "id")
 
 
 async def create_token(call: Call) -> web.Response:
     """A new token; it is shown this once."""
     body = await call.body(TokenBody)
     plain = body.model_dump(exclude_none=True)
-    return answer(await call.service.create_token(plain, call.actor), 201)
+    return answer(await call.service.tokens.create(plain, call.actor), 201)
 
 
 async def revoke_token(call: Call) -> web.Response:
     """End a token."""
-    return answer(await call.service.revoke_token(call.path("id"), call.actor))
+    return answer(await call.service.tokens.revoke(call.path("id"), call.actor))
 
 
 async def healthz(call: Call) -> web.Response:

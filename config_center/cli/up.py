@@ -255,8 +255,8 @@ async def instance_token(service: Service, instance: str, path: Path) -> None:
     """Make sure that ``path`` holds a token of this instance that the center knows."""
     if await asyncio.to_thread(path.is_file):
         token = (await asyncio.to_thread(read_private, path, "the token")).strip()
-        if service.knows_token(token):
+        if service.tokens.knows(token):
             return
     body = {"name": instance, "role": "instance", "instance": instance}
-    made = await service.create_token(body, _ACTOR)
+    made = await service.tokens.create(body, _ACTOR)
     await asyncio.to_thread(write_private, path, made["token"] + "\n", 0o600)

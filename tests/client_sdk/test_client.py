@@ -157,7 +157,7 @@ async def test_a_module_that_cannot_be_built_leaves_the_old_one_and_is_reported(
         about = {"name": "gw-1", "role": "instance", "instance": "gw-1"}
         from config_center.access import Actor
 
-        made = await opened.service.create_token(about, Actor("test", "admin"))
+        made = await opened.service.tokens.create(about, Actor("test", "admin"))
         async with (
             connect(opened.url, tmp_path / "admin", opened.admin_token) as admin,
             connect(opened.url, tmp_path / "state", made["token"]) as client,

@@ -78,7 +78,7 @@ class Opened:
     async def at(cls, data: Path) -> AsyncIterator[Opened]:
         async with center(data) as opened:
             about = {"name": "gw-1", "role": "instance", "instance": "gw-1"}
-            made = await opened.service.create_token(about, _ACTOR)
+            made = await opened.service.tokens.create(about, _ACTOR)
             self = cls(opened, made["token"])
             try:
                 yield self

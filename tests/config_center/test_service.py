@@ -320,9 +320,9 @@ async def test_a_report_counts_only_when_its_instance_signed_it(tmp_path: Path) 
         await put(center, "prompt", "one")
         await put(center, "prompt", "two", rollout=TEN)
         asked = {"name": "gw", "role": "instance", "instance": "gw-1"}
-        token = (await center.create_token(asked, ALICE))["token"]
-        assert center.knows_token(token)
-        assert "token" not in center.tokens()[0]
+        token = (await center.tokens.create(asked, ALICE))["token"]
+        assert center.tokens.knows(token)
+        assert "token" not in center.tokens.listed()[0]
         actor = authenticate(center.registry.system.state, f"Bearer {token}")
         body = {
             "full": True,
@@ -344,18 +344,18 @@ async def test_a_report_counts_only_when_its_instance_signed_it(tmp_path: Path) 
         stranger = Actor("gw-2", "instance", instance="gw-2")
         assert (await refusal(center.report(NS, frame, stranger)))[0] == "forbidden"
         assert (await refusal(center.report(NS, b"junk", actor)))[0] == "invalid"
-        await center.revoke_token(actor.token_id, ALICE)
-        assert not center.knows_token(token)
+        await center.tokens.revoke(actor.token_id, ALICE)
+        assert not center.tokens.knows(token)
 
 
 async def test_the_first_admin_token_is_made_once(tmp_path: Path) -> None:
     async with service(tmp_path) as center:
-        token = center.mint_token()
+        token = center.tokens.mint()
 
         assert token.startswith("cc_")
-        assert await center.ensure_admin_token(token)
-        assert center.knows_token(token)
-        assert not await center.ensure_admin_token(center.mint_token())
+        assert await center.tokens.ensure_admin(token)
+        assert center.tokens.knows(token)
+        assert not await center.tokens.ensure_admin(center.tokens.mint())
 
 
 async def test_secrets_published_at_once_share_one_fingerprint_key(tmp_path: Path) -> None:
@@ -381,7 +381,7 @@ async def test_a_report_from_the_store_must_be_signed_by_its_instance(tmp_path: 
     store = Streams()
     async with service(tmp_path, store) as center:
         asked = {"name": "gw", "role": "instance", "instance": "gw-1"}
-        token = (await center.create_token(asked, ALICE))["token"]
+        token = (await center.tokens.create(asked, ALICE))["token"]
         report = Report("gw-1", "i", 1, 1, NS, {"position": "1-1"})
         store.frames = (
             b"junk",
