@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 SUBJECT = "durability"
 
+_EVICTION = "maxmemory-policy"  # with a limit it *will* throw away: no center starts on that
 _WANTED = {
     "appendonly": ("yes", "a crash of the store may lose what was acknowledged"),
     "appendfsync": ("always", "a power failure may lose the last second of changes"),
-    "maxmemory-policy": ("noeviction", "the store may throw away configuration"),
+    _EVICTION: ("noeviction", "the store may throw away configuration"),
 }
 _FULL = 0.9
 
@@ -31,6 +32,7 @@ def judge(facts: Facts) -> Iterator[Check]:
         mend = f"allow it (config-center acl), or see to {names} yourself"
         yield warn(SUBJECT, "CONFIG GET is not allowed: how the store keeps data is unseen", mend)
         return
+    most = int(store.config.get("maxmemory", "0") or 0)
     for name, (value, danger) in _WANTED.items():
         actual = store.config.get(name)
         if actual is None:
@@ -39,8 +41,9 @@ def judge(facts: Facts) -> Iterator[Check]:
             yield ok(SUBJECT, f"{name} is {value}")
         else:
             mend = f"CONFIG SET {name} {value}, then CONFIG REWRITE"
-            yield fail(SUBJECT, f"{name} is {actual}: {danger}", mend)
-    yield from _memory(store.used_bytes, int(store.config.get("maxmemory", "0") or 0))
+            evicts = name == _EVICTION and most > 0
+            yield fail(SUBJECT, f"{name} is {actual}: {danger}", mend, fatal=evicts)
+    yield from _memory(store.used_bytes, most)
 
 
 def _memory(used: int, most: int) -> Iterator[Check]:

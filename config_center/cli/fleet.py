@@ -40,6 +40,15 @@ def instances(namespace: Namespace = None, json: AsJson = False) -> None:
             for item in items
         ],
     )
+    for item in items:
+        for key, about in item.get("keys", {}).items():
+            if about.get("state") != "applied":
+                typer.echo(f"{item['instance']} refused {key}: {_why(about)}", err=True)
+
+
+def _why(about: dict[str, Any]) -> str:
+    step, reason = about.get("step"), about.get("reason") or "it did not say why"
+    return f"{step}: {reason}" if step else str(reason)
 
 
 def _key_words(keys: dict[str, dict[str, Any]]) -> list[str]:
@@ -117,6 +126,18 @@ def delete(
         typer.confirm(f"End the namespace {name} for good?", abort=True)
     remote = connect(name)
     show.done(run(remote.call("DELETE", remote.ns())), f"{name}: ended", json)
+
+
+@schemas.command("ls", epilog="Example: config-center schema ls")
+def list_schemas(namespace: Namespace = None, json: AsJson = False) -> None:
+    """Keys, and the kind that each is bound to; a JSON Schema is shown by `schema get`."""
+    remote = connect(namespace)
+    items = run(remote.items(remote.ns("keys")))
+    bound = [{"key": item["key"], "kind": item.get("kind")} for item in items]
+    if json:
+        show.as_json(bound)
+        return
+    show.table(("KEY", "KIND"), [(item["key"], item["kind"]) for item in bound])
 
 
 @schemas.command("get", epilog="Example: config-center schema get llm")

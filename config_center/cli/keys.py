@@ -133,7 +133,7 @@ def list_keys(
 ) -> None:
     """List keys with version, format, size and rollout."""
     remote = connect(namespace)
-    items = run(_all(remote, remote.ns("keys"), {"prefix": prefix}))
+    items = run(remote.items(remote.ns("keys"), {"prefix": prefix}))
     if json:
         show.as_json(items)
         return
@@ -151,17 +151,6 @@ def list_keys(
             for item in items
         ],
     )
-
-
-async def _all(remote: Remote, path: str, query: dict[str, Any]) -> list[dict[str, Any]]:
-    items: list[dict[str, Any]] = []
-    after = None
-    while True:
-        page = await remote.call("GET", path, query={**query, "limit": 1000, "after": after})
-        items += page["items"]
-        after = page.get("next")
-        if after is None:
-            return items
 
 
 def remove(
@@ -207,7 +196,7 @@ def history(
 
 async def _history(remote: Remote, key: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """All versions, and the key as it is now; of a removed key nothing."""
-    items = await _all(remote, remote.key(key, "versions"), {})
+    items = await remote.items(remote.key(key, "versions"))
     try:
         return items, await remote.call("GET", remote.key(key))
     except ApiError as error:

@@ -106,6 +106,18 @@ class Remote:
             await asyncio.sleep(pause)
         return await self._ask(method, url, options)
 
+    async def items(self, path: str, query: Mapping[str, Any] | None = None) -> list[Any]:
+        """All of a list, page by page."""
+        items: list[Any] = []
+        after = None
+        while True:
+            asked = {**(query or {}), "limit": 1000, "after": after}
+            page = await self.call("GET", path, query=asked)
+            items += page["items"]
+            after = page.get("next")
+            if after is None:
+                return items
+
     async def fetch(self, path: str) -> bytes:
         """The bytes of a path."""
         raw: bytes = await self._ask("GET", self.url + path, {"headers": self._headers})

@@ -35,6 +35,16 @@ def status(
     if json:
         show.as_json(items)
         return
+    _show_all(items)
+
+
+@app.command("ls", epilog="Example: config-center rollout ls")
+def list_rollouts(namespace: Namespace = None, json: AsJson = False) -> None:
+    """All rollouts, running ones first."""
+    status(None, namespace, json)
+
+
+def _show_all(items: list[dict[str, Any]]) -> None:
     show.table(
         ("ID", "KEYS", "STATE", "PERCENT", "SINCE", "BY"),
         [

@@ -261,13 +261,14 @@ class Ledger:
         mine = await self._journaled_mark()
         await require_newer_than_base(self, image.head)
         rows: Sequence[Record] | None = None
-        if image.head.c != mine.c:
+        behind = await self._stands_behind(image.head, mine)
+        if not behind and image.head.c != mine.c:
             rows = await self.store.read_log(self.ns, min(mine.position, image.head.position))
             rows = _between(rows, mine.position, image.head.position)
         proven = await asyncio.to_thread(prove, self.ns, self.verifier, image, rows, mine)
         news: Sequence[Record] = proven.news
         again: Sequence[Record] = ()
-        if proven.hole:
+        if proven.hole and not behind:
             news, judged = await rejoin(self, proven.head, mine)
             again = judged.again
         if news or image.ring:
@@ -351,6 +352,15 @@ class Ledger:
             return mark_of(self.head)
         newest = await self.journal.newest(self.ns)
         return Mark(START, GENESIS) if newest is None else mark_of(newest)
+
+    async def _stands_behind(self, head: Record, mine: Mark) -> bool:
+        """
+        The store stands where our own line stood before: adoption brings it forward, and there is
+        nothing in its log that we do not have.
+        """
+        if head.position >= mine.position:
+            return False
+        return head.c in await self.journal.known(self.ns, [head.c])
 
     async def _is_store_behind(self) -> bool:
         newest = await self.journal.newest(self.ns)

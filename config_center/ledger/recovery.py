@@ -66,7 +66,7 @@ async def rejoin(ledger: Ledger, head: Record, mine: Mark) -> tuple[tuple[Record
     ns, journal = ledger.ns, ledger.journal
     rows = await ledger.store.read_log(ns, START) or []
     rows = [row for row in rows if row.position <= head.position]
-    check_rows(ns, ledger.verifier, rows)
+    await asyncio.to_thread(check_rows, ns, ledger.verifier, rows)
     chains = [row.c for row in rows] + [row.header.p for row in rows[:1]] + [head.c]
     known = await journal.known(ns, chains)
     if head.c in known:
@@ -286,7 +286,8 @@ async def _commit(ledger: Ledger, rows: Sequence[Record], epoch: int | None) -> 
     Commit ``rows`` again, behind an ``adopt`` record where there is a new ``epoch``; False when
     somebody else was first.
     """
-    pendings, state = _chain(ledger, rows, epoch)
+    # A thousand signatures take a second, in which beats and readers go on.
+    pendings, state = await asyncio.to_thread(_chain, ledger, rows, epoch)
     if not pendings:
         return True
     journal, records = ledger.journal, [pending.record for pending in pendings]

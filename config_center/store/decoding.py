@@ -10,7 +10,7 @@ from client_sdk.image import decode_row
 from client_sdk.records import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from client_sdk.state import Entry
 
@@ -40,7 +40,11 @@ def decode_head(ns: str, fields: Sequence[bytes | None]) -> Record | None:
     return record
 
 
-def decode_log_row(ns: str, name: bytes, fields: Mapping[bytes, bytes]) -> Record:
+def decode_log(ns: str, rows: Iterable[tuple[bytes, Mapping[bytes, bytes]]]) -> list[Record]:
+    return [_decode_log_row(ns, *row) for row in rows]
+
+
+def _decode_log_row(ns: str, name: bytes, fields: Mapping[bytes, bytes]) -> Record:
     record = Record.decode(fields[b"r"])
     if name != str(record.position).encode():
         raise NotVerified(f"log row {text_of(name)} of {ns} holds the record {record.position}")

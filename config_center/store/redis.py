@@ -48,7 +48,7 @@ from config_center.store.collecting import Collector
 from config_center.store.decoding import (
     HEAD,
     decode_head,
-    decode_log_row,
+    decode_log,
     decode_rows,
     filled,
     proof_of,
@@ -233,7 +233,7 @@ class RedisStore(Store):
             rows, oldest = await self._look(ns, ask)
             if after > START and oldest and Position.parse(text_of(oldest[0][0])).v > after.v + 1:
                 return None
-            records = [decode_log_row(ns, *row) for row in rows]
+            records = await asyncio.to_thread(decode_log, ns, rows)
             return await self._with_bodies(ns, records)
 
     async def read_image(self, ns: str) -> Image | None:

@@ -62,5 +62,5 @@ class Scale:
 
 QUICK = Scale(slow=0.1, writers=8, clients=6, before=60, after=60, pause=0.02, least=20, bound=10)
 LONG = Scale(
-    slow=1.0, writers=200, clients=2, before=2500, after=3500, pause=0.0, least=50, bound=35
+    slow=1.0, writers=30, clients=2, before=2500, after=3500, pause=0.2, least=50, bound=35
 )

@@ -31,6 +31,14 @@ def test_each_way_to_lose_something_must_be_mended_and_the_command_is_told() -> 
         assert f"CONFIG SET {name} {GOOD[name]}" in bad.mend
 
 
+def test_no_center_starts_on_a_store_that_will_throw_configuration_away() -> None:
+    for most, fatal in (("1000", True), ("0", False)):
+        store = StoreFacts(config=GOOD | {"maxmemory-policy": "allkeys-lru", "maxmemory": most})
+        (bad,) = [c for c in judge(Facts(store=store)) if "maxmemory-policy" in c.sentence]
+
+        assert bad.fatal is fatal
+
+
 def test_a_store_whose_memory_is_nearly_full_must_be_mended() -> None:
     assert Level.FAIL in levels(maxmemory="100").values()
     assert Level.FAIL not in levels(maxmemory="200").values()

@@ -44,6 +44,7 @@ def remote_verbs() -> list[list[str]]:
         *(["devices", "ls"], ["namespace", "ls"], ["token", "ls"], ["trust"]),
         *(["devices", "explain", "d", "k"], ["devices", "admit", "d"], ["devices", "refuse", "d"]),
         *(["namespace", "create", "n"], ["namespace", "delete", "n", "--yes"], ["whoami"]),
+        *(["rollout", "ls"], ["schema", "ls"]),
         *(["schema", "get", "k"], ["schema", "set", "k", "--kind", "llm"]),
         *(["token", "create", "t"], ["token", "revoke", "t"]),
         *(["orphans", "ls"], ["orphans", "replay", "i"], ["orphans", "drop", "i"]),
@@ -291,3 +292,25 @@ async def test_a_change_whose_answer_is_lost_is_asked_for_again_under_the_same_k
     assert len(asked) == 3
     assert len(set(asked)) == 1
     assert issubclass(aiohttp.ServerDisconnectedError, aiohttp.ClientError)
+
+
+async def test_what_an_instance_refused_is_said_with_its_reason(tmp_path: Path) -> None:
+    applied = {"version": 3, "state": "applied"}
+    refused = {"version": 4, "state": "refused", "step": "probe", "reason": "401 from the provider"}
+    row = {"instance": "gw-1", "keys": {"prompt": applied, "llm": refused}}
+
+    async def instances(request: web.Request) -> web.Response:
+        return web.json_response({"items": [row], "next": None})
+
+    server = web.Application()
+    server.router.add_get("/v1/namespaces/default/instances", instances)
+    runner = web.AppRunner(server)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        done = await run_in(tmp_path, f"http://127.0.0.1:{runner.addresses[0][1]}", "instances")
+    finally:
+        await runner.cleanup()
+
+    assert "prompt=3 llm=4!refused" in done.stdout
+    assert done.stderr == "gw-1 refused llm: probe: 401 from the provider\n"

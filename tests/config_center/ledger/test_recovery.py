@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from client_sdk.records import Record
+from client_sdk.records import Position, Record
 from config_center.ledger.ledger import Ledger
 from config_center.ledger.recovery import next_epoch
 from config_center.ledger.words import Mode
@@ -71,6 +71,31 @@ async def test_what_a_stale_replica_lacks_is_back_under_its_id_in_a_higher_epoch
         assert again.header.origin == (*lost.position, lost.c.hex())
         assert lost.position < again.position < done.position
         assert (done.result, await ledger.journal.orphans("default")) == (3, [])
+
+
+async def test_a_store_that_is_merely_behind_is_not_read_through(tmp_path: Path) -> None:
+    """Its log of a thousand changes has none that our own journal lacks."""
+    store = MemoryStore()
+    read: list[Position] = []
+    read_log = store.read_log
+
+    async def counted(ns: str, after: Position) -> list[Record] | None:
+        if ns == "default":
+            read.append(after)
+        return await read_log(ns, after)
+
+    store.read_log = counted  # type: ignore[method-assign]
+    async with center(tmp_path, store) as registry:
+        ledger = registry.get("default")
+        await ledger.submit(draft("k", 1, "one"))
+        replica = saved(store)
+        lost = await ledger.submit(draft("k", 2, "two"))
+        fail_over(store, replica)
+        read.clear()
+
+        await ledger.submit(draft("k", 3, "three"))
+
+    assert min(read, default=lost.position) == lost.position
 
 
 async def test_what_others_published_over_is_shown_and_never_brought_back_by_itself(

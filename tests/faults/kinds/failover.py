@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from typing import Any
 
 from tests.faults.kinds.base import Fault
 from tests.faults.world import World
@@ -45,13 +46,22 @@ class SplitBrain(Fault):
         async with world.raw() as old, world.raw(world.replica) as new:
             port = await _listen(new)
             await old.execute_command("REPLICAOF", "127.0.0.1", port)  # as sentinels demote it
-        world.point_to(world.replica)
+            world.point_to(world.replica)
+            # Healed is a master with the replica that every acknowledgement waits for.
+            async with asyncio.timeout(30):
+                while not await _has_replica(new):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
 
 
-async def _listen(server: object) -> int:
+async def _has_replica(server: Any) -> bool:
+    told = await server.info("replication")
+    return bool(told.get("slave0", {}).get("state") == "online")
+
+
+async def _listen(server: Any) -> int:
     from tests.sentinels import free_port
 
     port = free_port()
-    await server.config_set("bind", "127.0.0.1")  # type: ignore[attr-defined]
-    await server.config_set("port", port)  # type: ignore[attr-defined]
+    await server.config_set("bind", "127.0.0.1")
+    await server.config_set("port", port)
     return port
