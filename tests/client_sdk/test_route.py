@@ -93,6 +93,18 @@ def test_a_thousand_clients_do_not_come_back_at_once() -> None:
     assert 0.2 < waits[500] < 0.3
 
 
+def test_a_fleet_is_back_soon_after_a_long_outage_and_still_spread() -> None:
+    outage, back = 60.0, []
+    for seed in range(2000):
+        route, rng, at = Route(1, Pace(), reached=True), random.Random(seed), 0.0
+        while at < outage:
+            at += route.lost(0.0, rng)
+        back.append(at - outage)
+
+    assert sorted(back)[1980] < 2.6
+    assert max(sum(n <= each * 10 < n + 1 for each in back) for n in range(30)) < 200
+
+
 def test_a_center_that_asks_for_a_year_gets_the_longest_wait() -> None:
     route, rng = Route(1, PACE, reached=True), random.Random(1)
 

@@ -57,7 +57,7 @@ class Scale:
     def pace(self) -> Pace:
         """How clients come back."""
         slow = self.slow
-        return Pace(0.5 * slow, 5 * slow, 10 * slow, 60 * slow)
+        return Pace(0.5 * slow, 2.5 * slow, 10 * slow, 60 * slow)
 
 
 QUICK = Scale(slow=0.1, writers=8, clients=6, before=60, after=60, pause=0.02, least=20, bound=10)
