@@ -160,8 +160,23 @@ async def adopt(ledger: Ledger, again: Sequence[Record] = (), *, covered: bool =
                 len(lost),
             )
             return
-        again = [*again, *await ledger.learn()]
+        again = await _after_another(ledger, lost)
     raise NotVerified(f"the store of {ledger.ns} changed its history {_TRIES} times while adopted")
+
+
+async def _after_another(ledger: Ledger, rows: Sequence[Record]) -> Sequence[Record]:
+    """
+    Another center adopted before us: learn what it made of the store, and judge anew what we would
+    have brought back. It may be there already, or somebody may have published over it.
+    """
+    before = ledger.state.position
+    again = await ledger.learn()
+    if again:
+        return again
+    news = await ledger.journal.after(ledger.ns, before, -1)
+    judged = Judged(waiting=tuple(rows)) if news is None else judge(rows, news)
+    await _tell(ledger, judged)
+    return judged.again
 
 
 async def bring_back(ledger: Ledger, rows: Sequence[Record]) -> None:

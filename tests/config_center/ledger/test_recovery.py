@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from client_sdk.records import Position, Record
+from client_sdk.records import START, Position, Record
 from config_center.ledger.ledger import Ledger
-from config_center.ledger.recovery import next_epoch
+from config_center.ledger.recovery import next_epoch, replayed
 from config_center.ledger.words import Mode
 from config_center.problems import Problem
-from config_center.store.base import StoreDown
+from config_center.store.base import CommitOutcome, StoreDown
 from config_center.store.memory import MemoryStore
 from tests.config_center.ledger.world import QUICK, center, draft
 from tests.history import STRANGER, History, put
@@ -275,3 +277,69 @@ def test_two_centers_never_mint_the_same_epoch() -> None:
 
     assert all(epoch % 1024 == tag for tag, epochs in minted.items() for epoch in epochs)
     assert all(next_epoch(above, 7) > above for above in range(3000))
+
+
+class Raced(MemoryStore):
+    """Before the first adoption that comes, ``other`` is let in: it is the quicker one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.other: Callable[[], Awaitable[object]] | None = None
+
+    async def commit(self, ns: str, *args: Any, adopt: bool = False) -> CommitOutcome:
+        if adopt and self.other is not None:
+            other, self.other = self.other, None
+            await other()
+        return await super().commit(ns, *args, adopt=adopt)
+
+
+@contextlib.asynccontextmanager
+async def two_that_know_what_was_lost(home: Path) -> AsyncIterator[tuple[Ledger, Ledger, Raced]]:
+    """The store lost a change of ``k`` that A and B hold; neither has looked yet."""
+    store = Raced()
+    async with center(home / "b", store) as b, center(home / "a", store) as a:
+        mine, other = a.get("default"), b.get("default")
+        await mine.submit(draft("k", 1, "one"))
+        replica = saved(store)
+        await mine.submit(draft("k", 2, "lost"))
+        async with other.lock:
+            await other.refresh()
+        fail_over(store, replica)
+        yield mine, other, store
+
+
+async def test_what_a_quicker_center_brought_back_leaves_no_dead_rows_in_our_journal(
+    tmp_path: Path,
+) -> None:
+    async with two_that_know_what_was_lost(tmp_path) as (mine, other, store):
+        store.other = other.refresh
+        async with mine.lock:
+            await mine.refresh()
+
+        rows = await mine.journal.above("default", START)
+        assert replayed("default", mine.verifier, None, rows) == mine.state
+        assert await mine.journal.orphans("default") == []
+
+
+@pytest.mark.parametrize("over", [False, True])
+async def test_an_orphan_that_a_quicker_center_brought_back_does_not_come_twice(
+    tmp_path: Path, over: bool
+) -> None:
+    async with two_that_know_what_was_lost(tmp_path) as (mine, other, store):
+        async with center(tmp_path / "c", store):
+            pass  # it adopted what the store held, and knew of nothing more
+        store.restart()
+
+        async def quicker() -> None:
+            async with other.lock:
+                await other.refresh()
+            if over:
+                await other.submit(draft("k", 3, "newer"))
+
+        store.other = quicker
+        async with mine.lock:
+            await mine.refresh()
+        log = [Record.decode(frame).header.id for frame in store.spaces["default"].log.values()]
+
+        assert log.count("lost") == 1
+        assert values(mine) == {"k": b"3" if over else b"2"}
