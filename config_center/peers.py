@@ -121,12 +121,23 @@ class Peers:
             async with http.get(url + path, headers=headers) as answer:
                 if answer.status != 200:
                     raise ValueError(f"it answers {answer.status}")
-                return await answer.content.read(_MOST)
+                return await _whole(answer)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             log.warning("the peer %s does not help: %s", url, str(error) or type(error).__name__)
             # Every namespace asks at a start: who is away must not cost a deadline each time.
             self._away_until[url] = time.monotonic() + _LET_BE
             return None
+
+
+async def _whole(answer: aiohttp.ClientResponse) -> bytes:
+    """The body to its end: one read gives only what has come so far. Raises ValueError."""
+    parts, size = [], 0
+    async for part in answer.content.iter_any():
+        parts.append(part)
+        size += len(part)
+        if size > _MOST:
+            raise ValueError(f"it answers more than {_MOST} bytes")
+    return b"".join(parts)
 
 
 def authenticate(verifier: Verifier, header: str | None, path: str, now: float) -> Actor:

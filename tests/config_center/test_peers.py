@@ -145,3 +145,17 @@ async def test_a_peer_that_is_away_or_talks_nonsense_costs_its_deadline_and_noth
 
         assert not await asked.know("default")
         assert opened.registry.get("default").state is before
+
+
+async def test_an_answer_that_comes_in_many_pieces_is_read_to_its_end(tmp_path: Path) -> None:
+    async with two(tmp_path) as (a, b, _):
+        mine = a.registry.get("default")
+        for number in range(6):
+            value = f"{number}" * 200_000
+            await b.service.put("default", f"k{number}", Put(value=value), ADMIN)
+
+        await a.registry.ask_peers(mine)
+
+        newest = await mine.journal.newest("default")
+        assert newest is not None
+        assert newest.position == b.registry.get("default").state.position
