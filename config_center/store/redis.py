@@ -18,6 +18,7 @@ import asyncio
 import logging
 import secrets
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis.asyncio.retry import Retry
@@ -116,7 +117,9 @@ class RedisStore(Store):
         }
         self._url = url
         self._servers = servers_of(url, options)
-        self._trims = 0
+        self._untrimmed: Counter[str] = (
+            Counter()
+        )  # namespace -> changes since its log was looked at
 
     async def open(self) -> None:
         await self._speak(self._servers.open(), self._url)
@@ -377,10 +380,10 @@ class RedisStore(Store):
 
     async def _trim(self, keys: Keyspace, now: int, added: int) -> None:
         """Keep the log within its bounds; a failure only leaves it longer until the next change."""
-        self._trims += added
-        if self._trims < self._retention.records // 10:
+        self._untrimmed[keys.ns] += added
+        if self._untrimmed[keys.ns] < self._retention.records // 10:
             return
-        self._trims = 0
+        del self._untrimmed[keys.ns]
         try:
             await self._read(keys.ns, lambda redis: trim(redis, keys.log, self._retention, now))
         except (StoreDown, StoreRefused) as error:

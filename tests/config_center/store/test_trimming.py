@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import redis.asyncio as redis
 
 from config_center.store.base import Retention
+from config_center.store.redis import RedisStore
 from config_center.store.trimming import trim
+from tests.config_center.ledger.world import center, draft
 from tests.redis_server import running
 
 
@@ -42,4 +46,22 @@ async def test_a_log_that_is_not_there_is_no_trouble() -> None:
         await trim(client, "log", Retention(), 0)
 
         assert await client.exists("log") == 0
+        await client.aclose()
+
+
+async def test_namespaces_that_take_turns_are_all_trimmed(tmp_path: Path) -> None:
+    with running() as server:
+        client = redis.Redis.from_url(server.url)
+        store = RedisStore(server.url, Retention(records=20, seconds=-1))
+        await store.open()
+        async with center(tmp_path, store) as registry:
+            await registry.create("other", "tester")
+            for number in range(30):
+                for ns in ("default", "other"):
+                    await registry.get(ns).submit(draft("k", number))
+
+            lengths = [await client.xlen(f"cc:{{{ns}}}:log") for ns in ("default", "other")]
+
+        assert max(lengths) <= 22
+        await store.close()
         await client.aclose()
