@@ -134,7 +134,7 @@ class Header:
         """Read the bytes of :meth:`encode`. Raises NotVerified for anything else."""
         try:
             return cls._from_json(orjson.loads(raw))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise NotVerified(f"a record's header cannot be read: {error}") from error
 
     @classmethod

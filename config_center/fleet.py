@@ -167,7 +167,7 @@ class Fleet:
 
     def _merge_devices(self, known: Instance, devices: Mapping[str, Any]) -> None:
         room = MAX_DEVICES - sum(len(each.devices) for each in self._instances.values())
-        for row in devices.get("rows") or ():
+        for row in _listed(devices.get("rows")):
             if not isinstance(row, dict) or not isinstance(row.get("device"), str):
                 continue
             if row["device"] not in known.devices:
@@ -175,8 +175,12 @@ class Fleet:
                     continue
                 room -= 1
             known.devices[row["device"]] = row
-        for device in devices.get("gone") or ():
-            known.devices.pop(device, None)
+        for device in _listed(devices.get("gone")):
+            known.devices.pop(str(device), None)
+
+
+def _listed(rows: Any) -> list[Any]:
+    return rows if isinstance(rows, list) else []
 
 
 def _verdict(told: Mapping[str, dict[str, Any]], keys: Mapping[str, int | None]) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
+import orjson
+import redis.asyncio as redis
+
 from client_sdk import Client
 from client_sdk.reports import Report, report_key
 from tests.config_center.api.world import NS, Http, http
@@ -67,3 +70,37 @@ async def test_the_record_in_a_complaint_is_evidence_and_noise_in_it_is_not(tmp_
     assert (status, after) == (200, 200)
     assert "seen by gw-1" in about["lost"][0]
     assert int(about["position"].partition("-")[0]) > beyond.position.e
+
+
+async def test_what_one_instance_makes_up_costs_the_others_nothing(tmp_path: Path) -> None:
+    """Over the store nobody has looked at a report before the center does."""
+    nonsense = [
+        {"devices": {"rows": 5, "gone": [[1], {}]}},
+        {"devices": {"rows": "abc", "gone": 7}, "keys": {"k": {"state": {}}}},
+        {"complaint": {"reason": 1, "head": _headed(origin=[])}},
+    ]
+    with running() as server:
+        async with http(tmp_path / "data", redis=server.url) as call:
+            raw = redis.Redis.from_url(server.url)
+            for name, bodies in (("bad", nonsense), ("good", [{"position": "1-1"}])):
+                key = report_key(await instance(call, name))
+                for seq, body in enumerate(bodies, 1):
+                    frame = Report(name, "i", seq, 1, "default", body).encode(key)
+                    await raw.xadd(f"cc:{{default}}:rep:{name}", {"r": frame})
+            await raw.aclose()
+            service = call.center.service
+            await service.reports.read_once(service.spaces["default"])
+            rows = service.instances("default", 10, None)["items"]
+
+    assert [row["instance"] for row in rows] == ["bad", "good"]
+
+
+def _headed(**fields: object) -> str:
+    """A frame whose header says what no center would."""
+    history = History()
+    frame, header = history.head.encode(), orjson.loads(history.head.raw)
+    raw = orjson.dumps({**header, **fields})
+    start = frame.index(history.head.raw)
+    rest = frame[start + len(history.head.raw) :]
+    made = frame[: start - 4] + len(raw).to_bytes(4, "big") + raw + rest
+    return base64.b64encode(made).decode()
