@@ -202,10 +202,19 @@ class Registry:
                 continue
             ledger = await self._attach(ns)
             if ledger.mode is not Mode.ENDED:
-                await self.lay_trust(ns)
-                await self.on_attached(ledger)
+                await self._open_to_clients(ledger)
         if complete:
             self._looked_through = system
+
+    async def _open_to_clients(self, ledger: Ledger) -> None:
+        """All of it, or the next round begins anew: half of it would stay shut until a restart."""
+        try:
+            await self.lay_trust(ledger.ns)
+            await self.on_attached(ledger)
+        except BaseException:
+            await self._keepers.pop(ledger.ns).close()
+            await self._ledgers.pop(ledger.ns).close()
+            raise
 
     async def _put_away(self) -> None:
         """Namespaces that ended: their tasks go, their name stays used."""

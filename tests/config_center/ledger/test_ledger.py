@@ -8,12 +8,14 @@ import pytest
 import redis.asyncio as redis
 
 from client_sdk.records import Beat, Position
+from config_center.ledger.ledger import Ledger
 from config_center.ledger.words import Draft, Mode, Planned
 from config_center.problems import Problem
 from config_center.store.base import OutcomeUnknown, Retention, StoreDown
 from config_center.store.memory import MemoryStore
 from config_center.store.redis import RedisStore
 from tests.config_center.ledger.world import QUICK, center, draft
+from tests.history import TRUST
 from tests.redis_server import running
 
 WITHIN = 10.0
@@ -411,6 +413,38 @@ async def test_a_namespace_is_made_once_and_its_name_is_never_used_again(tmp_pat
             "not-found",
             "already-exists",
         ]
+
+
+async def test_a_namespace_whose_taking_up_failed_half_way_is_taken_up_again(
+    tmp_path: Path,
+) -> None:
+    """Another center made it; the store was away for the moment in which we opened it."""
+
+    class Hiccup(MemoryStore):
+        failing = False
+
+        async def write_trust(self, ns: str, document: bytes) -> None:
+            if self.failing:
+                self.failing = False
+                raise StoreDown("away for a moment")
+            await super().write_trust(ns, document)
+
+    store, opened = Hiccup(), asyncio.Event()
+
+    async def open_it(_: Ledger) -> None:
+        opened.set()
+
+    async with center(tmp_path / "a", store, QUICK) as a:
+        await a.publish_trust(TRUST)
+        a.on_attached = open_it
+        async with center(tmp_path / "b", store) as b:
+            store.failing = True
+            await b.create("made-by-b", "tester")
+            async with asyncio.timeout(10):
+                await opened.wait()
+
+        assert not store.failing
+        assert a.get("made-by-b").mode is Mode.READY
 
 
 async def test_the_writer_of_a_closed_ledger_refuses_who_waits(tmp_path: Path) -> None:
