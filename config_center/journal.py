@@ -215,9 +215,15 @@ class Journal:
         return await self.transact(lambda db: records_after(db, ns, position, -1, TOLD))
 
     async def after(self, ns: str, position: Position, limit: int) -> list[Record] | None:
-        """The same, bounded; ``None`` when history does not hold the position itself."""
+        """
+        The same, bounded; ``None`` when history does not hold the position itself, or not all that
+        came after it.
+        """
 
         def read(db: sqlite3.Connection) -> list[Record] | None:
+            base = base_of(db, ns)
+            if base is not None and position < base.position:
+                return None
             query = f"SELECT 1 FROM rows WHERE ns = ? AND e = ? AND v = ? AND {HISTORY}"
             if position > (0, 0) and not db.execute(query, (ns, *position)).fetchone():
                 return None

@@ -53,6 +53,20 @@ async def rows_of(ledger: Ledger) -> list[int]:
     return [header.v for header in await ledger.journal.headers(ledger.ns)]
 
 
+async def test_who_asks_for_what_went_hears_that_it_is_gone(tmp_path: Path) -> None:
+    async with center(tmp_path) as registry:
+        ledger = registry.get("default")
+        await publish(ledger, 20)
+        await pruner(registry).prune(ledger)
+        ledger.recent.clear()
+
+        assert await ledger.since(START) is None
+        (oldest, *_) = await rows_of(ledger)
+        rest = await ledger.since(Position(ledger.state.position.e, oldest))
+        assert rest is not None
+        assert rest[-1].position == ledger.state.position
+
+
 async def test_old_rows_go_and_a_base_stands_in_their_place(tmp_path: Path) -> None:
     async with center(tmp_path) as registry:
         ledger = registry.get("default")
