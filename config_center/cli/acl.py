@@ -22,8 +22,8 @@ _CENTER = (
     *("get", "mget", "set", "mset", "del", "unlink", "exists", "rename"),
     *("publish", "spublish", "time"),
     *("hget", "hmget", "hgetall", "hset", "hsetnx", "hdel", "hexists"),
-    *("xadd", "xrange", "xread", "xtrim", "xinfo|stream", "zadd", "zrem", "zrangebyscore"),
-    *("scan", "object|idletime"),
+    *("xadd", "xrange", "xread", "xlen", "xtrim", "xinfo|stream"),
+    *("zadd", "zrem", "zrangebyscore", "scan", "object|idletime", "memory|usage"),
 )
 _PASSWORD = ">PASSWORD"
 

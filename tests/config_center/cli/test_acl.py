@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from typer.testing import CliRunner
 
 from client_sdk import Client
 from config_center.__main__ import app
+from config_center.store.base import Retention
+from config_center.store.trimming import trim
 from tests.clusters import clustered
 from tests.config_center.api.world import NS, http
 from tests.config_center.test_reports import instance as token_of
@@ -49,6 +52,10 @@ async def test_a_center_and_a_client_work_as_the_users_that_are_printed(tmp_path
                 await until(lambda: fleet("default", 10, None)["items"])
                 store = call.center.registry.store
                 await store.remove_bodies("default", list(await store.idle_bodies("default")), 3600)
+                own = redis.Redis.from_url(center_url)
+                for keep in (Retention(records=1, seconds=-1), Retention(max_bytes=1)):
+                    await trim(own, "cc:{default}:log", keep, time.time_ns() // 1_000_000)
+                await own.aclose()
                 await raw.flushall()
                 default = call.center.registry.get("default")
                 await until(lambda: default.mode.value == "store-empty")
