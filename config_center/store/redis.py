@@ -18,7 +18,6 @@ import asyncio
 import logging
 import secrets
 import time
-from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis.asyncio.retry import Retry
@@ -65,7 +64,7 @@ from config_center.store.scripts import (
     rows_of,
 )
 from config_center.store.servers import servers_of
-from config_center.store.trimming import trim
+from config_center.store.trimming import Counts, trim
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -117,9 +116,7 @@ class RedisStore(Store):
         }
         self._url = url
         self._servers = servers_of(url, options)
-        self._untrimmed: Counter[str] = (
-            Counter()
-        )  # namespace -> changes since its log was looked at
+        self._counts = Counts(self._retention)
 
     async def open(self) -> None:
         await self._speak(self._servers.open(), self._url)
@@ -380,10 +377,8 @@ class RedisStore(Store):
 
     async def _trim(self, keys: Keyspace, now: int, added: int) -> None:
         """Keep the log within its bounds; a failure only leaves it longer until the next change."""
-        self._untrimmed[keys.ns] += added
-        if self._untrimmed[keys.ns] < self._retention.records // 10:
+        if not self._counts.is_due(keys.ns, added):
             return
-        del self._untrimmed[keys.ns]
         try:
             await self._read(keys.ns, lambda redis: trim(redis, keys.log, self._retention, now))
         except (StoreDown, StoreRefused) as error:

@@ -8,12 +8,29 @@ its bound shrinks to it in steps.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import redis.asyncio as redis
 
     from config_center.store.base import Retention
+
+
+class Counts:
+    """How many changes came to each namespace since its log was looked at."""
+
+    def __init__(self, keep: Retention) -> None:
+        self._bound = keep.records // 10
+        self._changes: Counter[str] = Counter()
+
+    def is_due(self, ns: str, added: int) -> bool:
+        """Count changes of a namespace; true when its log should be looked at again, now."""
+        self._changes[ns] += added
+        due = self._changes[ns] >= self._bound
+        if due:
+            del self._changes[ns]
+        return due
 
 
 async def trim(client: redis.Redis, log: str, keep: Retention, now: int) -> None:
