@@ -14,6 +14,7 @@ not synced: it has to outlive the process. A torn one is what its checksum finds
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import hmac
 import os
@@ -103,7 +104,8 @@ class KeptBack:
         if self._handle is None:
             self._handle = os.open(self._probation, os.O_WRONLY | os.O_CREAT, 0o600)
         os.lseek(self._handle, 0, os.SEEK_SET)
-        os.write(self._handle, data)
+        if os.write(self._handle, data) < len(data):
+            raise OSError(errno.ENOSPC, "only a part was written")
 
     def close(self) -> None:
         """Let go of the files; writing opens them again."""

@@ -152,6 +152,8 @@ def restored(
         left = [group for group in left if group.keys.isdisjoint(case.older)]
         older = {key: entry for group in same for key, entry in group.older.items()}
         older = {key: entry for key, entry in {**older, **case.older}.items() if key in known}
+        if not older:  # the change did not come to be on disk
+            continue
         if case in condemned:
             groups.append(_crashed(older, state, awaited))
         elif case.module:

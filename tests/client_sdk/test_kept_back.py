@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,14 @@ def test_what_this_client_did_not_write_is_forgotten_with_a_sentence(
             (Holding(), Probation())[name == "probation"],
             1,
         )
+
+
+def test_a_disk_that_takes_a_part_only_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, write = KeptBack(tmp_path, None), os.write
+    monkeypatch.setattr(os, "write", lambda handle, data: write(handle, data[: len(data) // 2]))
+
+    with pytest.raises(OSError, match="only a part"):
+        files.write_probation(Probation((Case(A),)), alive=True)
+    files.close()

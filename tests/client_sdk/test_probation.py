@@ -129,6 +129,13 @@ def test_a_new_process_holds_back_what_waits_and_what_is_condemned() -> None:
     assert again.groups[1] == replace(dead, asleep=False)
 
 
+def test_what_did_not_come_to_be_on_disk_is_nothing_to_hold_back() -> None:
+    """Two processes died between the note of a new key and its snapshot."""
+    new = Case({"new": blank("new")}, deaths=2)
+
+    assert restored(Holding(), Probation(), (new,), state("a"), frozenset()) == Holding()
+
+
 def test_what_is_gone_is_not_brought_back() -> None:
     assert restored(Holding(), Probation(), (Case(AB),), state("a"), frozenset()).older == A
     (dead,) = restored(
