@@ -209,10 +209,8 @@ class Replica:
         state = image.state
         self._image_tries = 0
         self.tampered = False
-        if state.position <= self.position and self.state is not None:
+        if state.position <= self.position and self.position > START:
             return self._on_known_image(state, image.head, now)
-        if state.position < self.position:
-            return self._on_behind(now)
         if not self._knows_the_present(confirmed):
             self._unconfirmed = state, image.head
             return [] if image.beat is None else self._on_beat(image.beat, now, wall)

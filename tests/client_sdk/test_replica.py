@@ -409,6 +409,20 @@ def test_below_the_mark_nothing_is_applied_even_without_a_state() -> None:
     assert replica.state is None
 
 
+def test_at_the_mark_no_other_content_is_taken_even_without_a_state() -> None:
+    history, other = History(), History()
+    record = history.add(put("k", 1))
+    other.add(put("k", 2))
+    replica = Replica("ns", verifier(), mark=Mark(record.position, record.c))
+
+    (step,) = see(replica, image_of(other), 1, WALL, confirmed=True)
+    assert isinstance(step, TellCenter)
+    assert (replica.fork, replica.state) == (True, None)
+    (step,) = see(replica, image_of(history), 2, WALL, confirmed=True)
+
+    assert isinstance(step, Advance)
+
+
 def test_an_older_snapshot_serves_until_the_present_is_read() -> None:
     history = History()
     old = history.state
