@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import os
 import sys
@@ -50,6 +51,7 @@ class Client:
         self._listeners = Listeners()
         self._following = Following(plan, self._serving, self._tell)
         self._closed = False
+        self._ending: asyncio.Task[None] | None = None
         self._forked = False
         _clients.add(self)
 
@@ -215,9 +217,15 @@ class Client:
     # -- how ----------------------------------------------------------------------------------
 
     async def _end(self, deadline: float, *, clean: bool) -> None:
-        if self._closed or self._forked:
+        """Whoever waits may be cancelled, and others may wait too: it is done once, and whole."""
+        if self._forked:
             return
-        self._closed = True
+        if self._ending is None:
+            self._closed = True
+            self._ending = asyncio.create_task(self._let_go(deadline, clean), name="config end")
+        await asyncio.shield(self._ending)
+
+    async def _let_go(self, deadline: float, clean: bool) -> None:
         await self._following.close(clean=clean)
         await self._listeners.close()
         await self._serving.close(deadline)
@@ -295,7 +303,8 @@ def _at_exit() -> None:
     """A program that ends by itself ends well, also without closing its clients."""
     if getattr(sys, "last_value", None) is None:  # no exception that nobody caught
         for client in list(_clients):
-            client._following.end_well()
+            if not client._forked:  # in a child the file is the parent's, which goes on
+                client._following.end_well()
 
 
 _clients: weakref.WeakSet[Client] = weakref.WeakSet()

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from client_sdk.driver import Driver, Pending
 from client_sdk.errors import NotTrusted, TransportDown, Unavailable
 from client_sdk.holding import Holding
-from client_sdk.link import ended, set_within
+from client_sdk.link import ended, set_within, to_the_end
 from client_sdk.probation import Probation
 from client_sdk.probation import restored as resumed
 from client_sdk.replica import Replica
@@ -70,8 +70,10 @@ class Following:
         self._ring_lacks = False
         self._closed = False  # the directory may be another process's
         self._unwritten: Pending | None = None
+        self._unwritten_held: Holding | None = None
         self._probation = Probation()
         self._probation_written = Probation()
+        self._ends_well = False  # from then on no death is written down any more
         self._settled = asyncio.Event()
         self._modules: frozenset[str] = frozenset()  # keys that had one, in this process or before
         self._tasks: list[asyncio.Task[None]] = []
@@ -85,7 +87,7 @@ class Following:
         Raises Unavailable, NotTrusted, StateInUse.
         """
         end = time.monotonic() + self._plan.timeout
-        await asyncio.to_thread(self.snapshots.open)
+        await to_the_end(self.snapshots.open)
         trust, failure = await self._meet(self._plan.timeout)
         if trust is None:
             self._require(self._plan.defaults, failure)
@@ -103,20 +105,20 @@ class Following:
         if self.driver is not None:
             await self.driver.close()
             await self._note_beat()
-        if clean and self._probation_written.cases:
-            await self._on_disk(
-                lambda: self.snapshots.kept_back.write_probation(self._probation, alive=False)
-            )
+        self._ends_well = clean
+        if clean:
+            await self._on_disk(self._write_probation)
         await self.reporter.close()
         async with self._disk:
             self._closed = True
-            await asyncio.to_thread(self.snapshots.close)
+            await to_the_end(self.snapshots.close)
 
     def end_well(self) -> None:
         """The process ends, and nobody closed this: what is on probation did not end it."""
-        if not self._closed and self._probation_written.cases:
+        if not self._closed:
+            self._ends_well = True
             with contextlib.suppress(OSError):
-                self.snapshots.kept_back.write_probation(self._probation, alive=False)
+                self._write_probation()
 
     # -- beginning ----------------------------------------------------------------------------
 
@@ -146,7 +148,7 @@ class Following:
 
     async def _follow(self, trust: TrustList) -> Restored:
         verifier = Verifier(trust)
-        restored = await asyncio.to_thread(self.snapshots.restore, verifier)
+        restored = await to_the_end(lambda: self.snapshots.restore(verifier))
         for note in restored.notes:
             log.error("%s", note)
         if restored.state is not None:
@@ -254,16 +256,18 @@ class Following:
 
     @contextlib.asynccontextmanager
     async def _on_trial(
-        self, trial: Trial, fresh: bool, changed: frozenset[str]
+        self, trial: Trial, fresh: bool, changed: frozenset[str] | None
     ) -> AsyncIterator[None]:
         """Around each step: what must be on disk before it, and from when on it is outlived."""
-        probation = self._probation.renewed(changed)
+        probation = self._probation.renewed(changed or ())
         self._probation = probation.begin(trial.tried, self._serving.declared, fresh=fresh)
         known = self._serving.holding.groups
         if any(group.asleep and group not in known for group in trial.holding.groups):
             # Before the snapshot: half of a change would serve after a crash in between.
             await self._write_held(Holding((*trial.holding.groups, *trial.tried)))
-        pending, self._unwritten = self._unwritten, None
+        pending = None
+        if changed is not None:  # else it is not what waits to be written that is tried
+            pending, self._unwritten = self._unwritten, None
         if pending is not None:
             await self._write(pending)
         elif self._probation.cases:
@@ -285,6 +289,8 @@ class Following:
 
         def write() -> None:
             self._write_probation()
+            if self._unwritten_held is not None:
+                self._write_all_held(self._unwritten_held)
             self.snapshots.advance(pending.state, pending.records, pending.head, self.ring, beat)
 
         if await self._on_disk(write) and not self.durable:
@@ -292,16 +298,22 @@ class Following:
             log.warning("the snapshot is written again; what serves is durable")
 
     async def _write_held(self, holding: Holding) -> None:
+        self._unwritten_held = holding
+
         def write() -> None:
-            self.snapshots.kept_back.write_held(holding, self._modules)
+            self._write_all_held(holding)
             self._write_probation()
 
         await self._on_disk(write)
 
+    def _write_all_held(self, holding: Holding) -> None:
+        self.snapshots.kept_back.write_held(holding, self._modules)
+        self._unwritten_held = None
+
     def _write_probation(self) -> None:
         probation = self._probation
         if probation.cases or self._probation_written.cases:
-            self.snapshots.kept_back.write_probation(probation, alive=True)
+            self.snapshots.kept_back.write_probation(probation, alive=not self._ends_well)
             self._probation_written = probation
 
     async def _fold(self, pending: Pending) -> None:
@@ -314,16 +326,12 @@ class Following:
             await self._on_disk(lambda: self.snapshots.note_beat(driver.replica.newest_beat))
 
     async def _on_disk(self, write: Callable[[], None]) -> bool:
-        """Write in a thread, to the end even when cancelled; False when the disk refuses."""
+        """Write in a thread, also when cancelled; False when the disk refuses."""
         async with self._disk:
             if self._closed:
                 return False
-            writing = asyncio.get_running_loop().run_in_executor(None, write)
             try:
-                await asyncio.shield(writing)
-            except asyncio.CancelledError:
-                await asyncio.wait((writing,))
-                raise
+                await to_the_end(write)
             except OSError as error:
                 self.durable = False
                 log.error("the snapshot cannot be written (%s); serving goes on without it", error)

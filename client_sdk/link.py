@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from client_sdk.errors import NotVerified, TransportDown
 from client_sdk.steps import (
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from client_sdk.transports.base import Event, Transport
 
     Read = ReadLog | ReadImage | ReadBodies
+
+T = TypeVar("T")
 
 
 class Link:
@@ -164,6 +166,24 @@ async def set_within(event: asyncio.Event, seconds: float | None) -> None:
         await asyncio.wait((waiting,), timeout=seconds)
     finally:
         waiting.cancel()
+
+
+async def to_the_end(work: Callable[[], T]) -> T:
+    """
+    Do blocking ``work`` in a thread and wait until it has ended, however often this is cancelled
+    meanwhile: what it works on is nobody else's before. Raises what it raises.
+    """
+    working = asyncio.get_running_loop().run_in_executor(None, work)
+    cancelled: asyncio.CancelledError | None = None
+    while not working.done():
+        try:
+            await asyncio.wait((working,))
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        working.exception()  # looked at, so that nobody hears "never retrieved"
+        raise cancelled
+    return working.result()
 
 
 async def ended(*tasks: asyncio.Future[Any] | None) -> None:

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from client_sdk.served import Offer
     from client_sdk.state import Entry
 
-    OnTrial = Callable[[Trial, bool, frozenset[str]], AbstractAsyncContextManager[None]]
+    OnTrial = Callable[[Trial, bool, "frozenset[str] | None"], AbstractAsyncContextManager[None]]
 
 __all__ = [
     "MISSING",
@@ -86,7 +86,7 @@ class Serving(Readers):
     ``on_measured`` (what units report), ``on_outcome`` (what ``declare`` and ``ready`` led to in
     the background) and ``on_trial``: every step but the restart runs inside
     ``on_trial(trial, fresh, changed)``, which is told what is tried, whether for the first time,
-    and the keys that have newer content.
+    and the keys that have newer content (``None``: it is no newer state that is tried).
     """
 
     __slots__ = (
@@ -211,7 +211,7 @@ class Serving(Readers):
             if not any(group.asleep for group in self._holding.groups):
                 return None
             trial = holding.wake(self._holding, keys | self._holding.older.keys())
-            async with self.on_trial(trial, False, frozenset()):
+            async with self.on_trial(trial, False, None):
                 return await self._step(self._target, trial, ())
 
     async def advance(
@@ -245,7 +245,7 @@ class Serving(Readers):
         async with self._lock:
             self._workshop.forget_failures()
             trial = holding.wake_all(self._holding, crashed=crashed)
-            async with self.on_trial(trial, crashed, frozenset()):
+            async with self.on_trial(trial, crashed, None):
                 return await self._step(self._target, trial, ())
 
     async def close(self, deadline: float = 10.0) -> None:
@@ -367,7 +367,7 @@ class Serving(Readers):
                 async with self._lock:
                     keys, self._wake = self._wake, set()
                     trial = holding.wake(self._holding, keys, self._awaited)
-                    async with self.on_trial(trial, False, frozenset()):
+                    async with self.on_trial(trial, False, None):
                         outcome = await self._step(self._target, trial, ())
                 await self.on_outcome(outcome)
             except Exception:  # a boundary: nobody awaits this task

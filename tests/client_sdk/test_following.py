@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import sys
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from client_sdk import Client
+from client_sdk import Client, StateInUse
 from client_sdk.kept_back import KeptBack
 from client_sdk.snapshot import Snapshots
 from client_sdk.steps import Timing
+from client_sdk.testing import MemoryCenter
 from config_center.access import Actor
 from config_center.center import Center
 from tests.config_center.api.world import center
@@ -56,10 +60,17 @@ async def main():
         def changed(change):
             if how == "exception" and change.value == "deadly":
                 ended.set()
+            elif how == "forks" and change.value == "deadly":
+                ended.set()
             elif how == "listener":
                 died(change.value)
             print(change.value, *client.status().held, flush=True)
         await ended.wait()
+        if how == "forks":
+            if not (child := os.fork()):
+                sys.exit(0)
+            os.waitpid(child, 0)
+            os._exit(9)
         raise RuntimeError(client.get("llm"))
 
 asyncio.run(main())
@@ -161,6 +172,20 @@ async def test_what_kills_two_processes_is_not_served_by_the_third(
         await opened.publish(llm="mended")
         await fourth.says("mended")
         await fourth.kill()
+
+
+async def test_a_forked_child_that_ends_well_speaks_for_itself_only(tmp_path: Path) -> None:
+    home = tmp_path / "state"
+    async with Opened.at(tmp_path / "data") as opened:
+        await opened.publish(llm="good")
+        process = await Process.start(opened, home, "forks")
+        await process.says("good")
+        await opened.publish(llm="deadly")
+        await process.dies()
+        notes: list[str] = []
+        (case,) = KeptBack(home, opened.token).read_probation(notes).cases
+
+    assert (case.deaths, notes) == (1, [])
 
 
 async def test_what_a_process_lived_with_is_not_blamed_for_its_end(tmp_path: Path) -> None:
@@ -316,3 +341,153 @@ async def test_a_clean_end_soon_after_a_change_is_no_death_and_a_person_may_ask_
             assert (client.get("llm"), client.status().held) == ("good", ("llm",))
             await client.retry()
             assert (client.get("llm"), client.status().held) == ("better", ())
+
+
+async def test_the_directory_is_held_until_what_was_being_written_is_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task is cancelled again and again until it ends: each time it has to wait for the disk."""
+    begun, goes_on = threading.Event(), threading.Event()
+    advance = Snapshots.advance
+
+    def slow(self: Snapshots, *given: Any) -> None:
+        begun.set()
+        goes_on.wait(WITHIN)
+        advance(self, *given)
+
+    async with MemoryCenter({"prompt": "one"}) as center:
+        client = await center.connect(state=tmp_path)
+        monkeypatch.setattr(Snapshots, "advance", slow)
+        center.publish("prompt", "two")
+        await asyncio.to_thread(begun.wait, WITHIN)
+        closing = asyncio.create_task(client.close())
+        await asyncio.wait({closing}, timeout=0.6)  # in which it is cancelled three times
+
+        with pytest.raises(StateInUse):
+            Snapshots(tmp_path, "default").open()
+        goes_on.set()
+        await closing
+        Snapshots(tmp_path, "default").open()
+
+
+async def test_a_start_that_is_cancelled_leaves_the_directory_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, goes_on = threading.Event(), threading.Event()
+    opened = Snapshots.open
+
+    def slow(self: Snapshots) -> None:
+        begun.set()
+        goes_on.wait(WITHIN)
+        opened(self)
+
+    async with MemoryCenter({"prompt": "one"}) as center:
+        monkeypatch.setattr(Snapshots, "open", slow)
+        starting = asyncio.ensure_future(center.connect(state=tmp_path))
+        await asyncio.to_thread(begun.wait, WITHIN)
+        starting.cancel()
+        await asyncio.wait({starting}, timeout=0.2)
+        goes_on.set()
+        await asyncio.wait({starting})
+
+        async with center.connect(state=tmp_path) as client:
+            assert client.get("prompt") == "one"
+
+
+async def test_what_is_held_is_written_down_once_the_disk_takes_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = KeptBack.write_held
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    async with MemoryCenter({"llm": "good"}) as center:
+        async with center.connect(state=tmp_path) as client:
+            client.module("llm", build)
+            await client.ready()
+            monkeypatch.setattr(KeptBack, "write_held", full)
+            center.publish("llm", "bad")
+            await until(lambda: client.status().held)
+            await until(lambda: not client.status().durable)
+            monkeypatch.setattr(KeptBack, "write_held", write)
+            center.publish("other", 1)
+            await until(lambda: client.status().durable)
+
+        async with center.connect(state=tmp_path) as client:
+            client.module("llm", build)
+            await client.ready()
+            assert (client.get("llm"), client.status().held) == ("good", ("llm",))
+
+
+async def test_a_change_is_on_probation_before_it_is_on_disk_whoever_is_tried_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_probation: list[set[str]] = []
+    advance = Snapshots.advance
+
+    def noting(self: Snapshots, *given: Any) -> None:
+        cases = self.kept_back.read_probation([]).cases
+        on_probation.append({key for case in cases for key in case.older})
+        advance(self, *given)
+
+    goes_on = asyncio.Event()
+
+    async def slow(settings: str, previous: object) -> list[str]:
+        await goes_on.wait()
+        return [settings]
+
+    async with MemoryCenter({"llm": "one", "prompt": "one"}) as center:
+        timing = Timing(probation=60.0)
+        async with center.connect(state=tmp_path, timing=timing) as client:
+            client.module("llm", slow)
+            await asyncio.sleep(0)
+            await until(lambda: client._serving._lock.locked())
+            asked = asyncio.create_task(client.retry())  # queues before the change does
+            await asyncio.sleep(0)
+            monkeypatch.setattr(Snapshots, "advance", noting)
+            position = center.publish("prompt", "two")
+            await until(lambda: client._following._unwritten is not None)
+            goes_on.set()
+            await asked
+            await until(lambda: client.status().position == position)
+
+    assert on_probation == [{"prompt"}]
+
+
+async def test_a_trial_that_goes_on_while_the_client_ends_well_is_no_death(tmp_path: Path) -> None:
+    async with MemoryCenter({"llm": "one"}) as center:
+        client = await center.connect(state=tmp_path, timing=Timing(probation=60.0))
+        center.publish("llm", "two")
+        await center.served(client)
+        following = client._following
+        close = following.reporter.close
+
+        async def later() -> None:
+            await following.retry(crashed=False)
+            await close()
+
+        following.reporter.close = later  # type: ignore[method-assign]
+        await client.close()
+
+        (case,) = KeptBack(tmp_path, "memory").read_probation([]).cases
+        assert case.deaths == 0
+
+
+async def test_a_close_that_is_given_up_goes_on_and_the_next_waits_for_it(tmp_path: Path) -> None:
+    closed: list[str] = []
+    async with MemoryCenter({"llm": "one"}) as center:
+        client = await center.connect(state=tmp_path)
+        client.module("llm", lambda settings, previous: settings, close=closed.append)
+        await client.ready()
+        with client.turn():
+            first = asyncio.create_task(client.close())
+            await asyncio.wait({first}, timeout=0.2)
+            first.cancel()
+            second = asyncio.create_task(client.close())
+            await asyncio.wait({second}, timeout=0.2)
+
+            assert (first.cancelled(), second.done(), closed) == (True, False, [])
+        await second
+
+    assert closed == ["one"]
