@@ -371,8 +371,8 @@ class Following:
         """Fetch the ring when a change is sealed under a data key that is not known here."""
         if pending.ring is not None:
             self.ring = pending.ring
-        bodies = (body for record in pending.records for body in record.bodies.values())
-        deks = {dek.decode() for body in bodies for dek in _DEK.findall(body)}
+        whole = pending.changed is None  # all there is: not on the loop
+        deks = await asyncio.to_thread(_deks_of, pending) if whole else _deks_of(pending)
         self._ring_lacks = not deks <= self.ring.keys() and not await self._read_ring()
 
     async def _read_ring(self) -> bool:
@@ -386,3 +386,12 @@ class Following:
             return False
         self._ring_lacks = False
         return True
+
+
+def _deks_of(pending: Pending) -> set[str]:
+    """The data keys that what changed is sealed under, also where a record names it by its hash."""
+    entries = pending.state.entries
+    changed = entries if pending.changed is None else pending.changed
+    found = (entries[key] for key in changed if key in entries)
+    bodies = (content.body or b"" for entry in found for content in entry.contents)
+    return {dek.decode() for body in bodies for dek in _DEK.findall(body)}

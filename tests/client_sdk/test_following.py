@@ -491,3 +491,34 @@ async def test_a_close_that_is_given_up_goes_on_and_the_next_waits_for_it(tmp_pa
         await second
 
     assert closed == ["one"]
+
+
+@pytest.mark.parametrize("size", [10, 20_000])
+@pytest.mark.parametrize("path", ["http", "redis"])
+async def test_a_secret_of_a_change_of_any_size_is_opened_at_once(
+    tmp_path: Path, path: str, size: int
+) -> None:
+    """What is large is announced by its hash: its data key is looked for all the same."""
+    properties = {"secret": {"type": "string", "writeOnly": True}, "text": {"type": "string"}}
+    schema = {"json_schema": {"type": "object", "properties": properties}}
+    async with Opened.at(tmp_path / "data") as opened:
+        center = opened.center
+        await center.service.set_schema("default", "llm", schema, _ACTOR)
+        await opened.publish(llm={"secret": "one", "text": ""})
+        async with Client.connect(
+            center.url if path == "http" else center.store_url,
+            instance="gw-1",
+            token=opened.token,
+            state=tmp_path / "state",
+            trust=str(tmp_path / "data" / "trust.json"),
+            secret_key=str(tmp_path / "data" / "secrets.key"),
+            timeout=WITHIN,
+        ) as client:
+            client.module("llm", lambda settings, previous: settings["secret"])
+            await client.ready()
+            await opened.publish(llm={"secret": "two", "text": "x" * size})
+            reached = center.registry.get("default").state.position
+            await until(lambda: client.status().position == reached)
+
+            with client.turn() as view:
+                assert (view.module("llm"), client.status().held) == ("two", ())
