@@ -42,9 +42,9 @@ class Keyspace:
     def _name(self, part: str) -> str:
         return f"cc:{{{self.ns}}}:{part}"
 
-    def beside(self, name: str) -> str:
-        """Where what is to take the place of ``name`` is made ready."""
-        return f"{name}:new"
+    def beside(self, name: str, who: str) -> str:
+        """Where ``who`` makes ready what is to take the place of ``name``."""
+        return f"{name}:new:{who}"
 
     @property
     def head(self) -> str:

@@ -151,9 +151,9 @@ class RedisStore(Store):
         keys = Keyspace(pending.record.header.ns)
         for sha, body in large_bodies(pending).items():
             await self._keep(keys, {keys.body(sha): body})
-        # Beside the place where they belong, so that half of it is never a namespace.
-        beside = {keys.beside(keys.current): rows_of(pending)}
-        beside[keys.beside(keys.digests)] = hashes_of(pending)
+        # Beside the place where they belong, and where others restore: half of it is no namespace.
+        beside = {keys.beside(keys.current, self._name): rows_of(pending)}
+        beside[keys.beside(keys.digests, self._name)] = hashes_of(pending)
         await self._read(keys.ns, lambda redis: redis.unlink(*beside))
         for name, rows in beside.items():
             for at in range(0, len(rows), _ROWS_AT_ONCE):
@@ -162,7 +162,10 @@ class RedisStore(Store):
             await self.write_ring(keys.ns, ring)
         names = [keys.head, keys.log, keys.current, keys.digests, keys.ids, keys.id_times]
         args = restored_args(pending.record, ids, _now())
-        return _outcome(await self._run(keys, "restore", [*names, *beside], args))
+        outcome = _outcome(await self._run(keys, "restore", [*names, *beside], args))
+        if not isinstance(outcome, Committed):
+            await self._read(keys.ns, lambda redis: redis.unlink(*beside))
+        return outcome
 
     async def commit(
         self, ns: str, expected: Mark, pendings: Sequence[Pending], *, adopt: bool = False
@@ -307,8 +310,7 @@ class RedisStore(Store):
 
     async def idle_bodies(self, ns: str) -> dict[str, float]:
         keys = Keyspace(ns)
-        idle: dict[str, float] = await self._read(ns, lambda redis: Collector(redis).idle(keys))
-        return idle
+        return dict(await self._read(ns, lambda redis: Collector(redis).idle(keys)))
 
     async def remove_bodies(self, ns: str, hashes: Sequence[str], idle: float) -> int:
         keys = Keyspace(ns)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import redis.asyncio as redis
@@ -12,6 +14,7 @@ import redis.asyncio as redis
 from client_sdk.errors import SettingInvalid
 from client_sdk.records import Position
 from client_sdk.steps import Mark
+from client_sdk.transports.keyspace import Keyspace
 from config_center.checks import Facts, Level, judge
 from config_center.ledger.proof import mark_of
 from config_center.store import open_store
@@ -28,7 +31,8 @@ from config_center.store.base import (
     StoreDown,
 )
 from config_center.store.memory import MemoryStore
-from tests.history import TRUST, History, put
+from config_center.store.redis import RedisStore
+from tests.history import TRUST, History, put, verifier
 from tests.redis_server import running
 
 
@@ -55,6 +59,35 @@ async def begun(store: Store) -> History:
     history = History()
     assert await store.create(pending(history)) == Committed()
     return history
+
+
+async def test_two_that_restore_in_the_same_moment_do_not_mix() -> None:
+    class Quick(RedisStore):
+        """Another center begins to put back, and dies, before our script runs."""
+
+        async def _run(self, keys: Keyspace, name: str, *given: Any, **more: Any) -> list[bytes]:
+            with contextlib.suppress(StoreDown):
+                await other.restore(pending(history), {}, [])
+            return await super()._run(keys, name, *given, **more)
+
+    class Dying(RedisStore):
+        async def _fill(self, ns: str, name: str, rows: object) -> None:
+            raise StoreDown("killed")
+
+    history = History()
+    history.add(put("k", 1))
+    with running() as server:
+        store, other = Quick(server.url), Dying(server.url)
+        await store.open()
+        await other.open()
+
+        assert await store.restore(pending(history), {}, []) == Committed()
+        image = await store.read_image("ns")
+
+        assert image is not None
+        assert image.prove("ns", verifier()) == history.state
+        await store.close()
+        await other.close()
 
 
 async def test_a_namespace_begins_once(store: Store) -> None:
