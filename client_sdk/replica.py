@@ -91,6 +91,8 @@ class Replica:
     _waiting: tuple[Record, ...] = ()
     _objects: dict[str, bytes] = field(default_factory=dict)
     _unconfirmed: tuple[NamespaceState, Record] | None = None
+    _said: Mark | None = None  # by the newest fresh beat
+    _said_before: Mark | None = None  # the image under way was asked for
     _last_life: float | None = None
     _every: float = 1.0
     _pinged_at: float | None = None
@@ -211,7 +213,7 @@ class Replica:
         self.tampered = False
         if state.position <= self.position and self.position > START:
             return self._on_known_image(state, image.head, now)
-        if not self._knows_the_present(confirmed):
+        if not (confirmed or self._is_present(state, self._said_before)):
             self._unconfirmed = state, image.head
             return [] if image.beat is None else self._on_beat(image.beat, now, wall)
         if confirmed:
@@ -266,9 +268,10 @@ class Replica:
         self._last_life = now
         self._every = beat.every
         self.center_silent = False
-        waiting = self._unconfirmed
-        if waiting is not None and beat.position >= waiting[0].position >= self.position:
-            return self._on_confirmation(*waiting, beat, now)
+        self._said = Mark(beat.position, beat.c)
+        waiting, self._unconfirmed = self._unconfirmed, None
+        if waiting is not None and self._is_present(waiting[0], self._said):
+            return [*self._advance(*waiting), *self._done(now)]
         if beat.position > self.position:
             return self._catch_up(now)
         if beat.c != self.mark.c:
@@ -278,16 +281,6 @@ class Replica:
             return self._catch_up(now)
         self.confirmed_at = now
         return []
-
-    def _on_confirmation(
-        self, waiting: NamespaceState, head: Record, beat: Beat, now: float
-    ) -> list[Do]:
-        """A fresh beat says what the present is: the image that waited for it, or another."""
-        self._unconfirmed = None
-        if beat.position == waiting.position and beat.c != waiting.c:
-            return self._catch_up(now)
-        steps = self._advance(waiting, head)
-        return steps + (self._done(now) if beat.c == waiting.c else self._catch_up(now))
 
     def _is_fresh(self, beat: Beat, wall: int) -> bool:
         away = (beat.ttl + self.timing.skew) * 1000
@@ -299,8 +292,11 @@ class Replica:
             return False
         return beat.verify(self.verifier)
 
-    def _knows_the_present(self, confirmed: bool) -> bool:
-        return confirmed or self.state is not None or self.mark.position > START
+    def _is_present(self, state: NamespaceState, said: Mark | None) -> bool:
+        """To a newcomer only once a fresh beat said so, of this state or of one before it."""
+        if self.state is not None or self.position > START:
+            return True
+        return said is not None and (state.c == said.c or state.position > said.position)
 
     def _take(
         self,
@@ -360,6 +356,7 @@ class Replica:
 
     def _read_image(self) -> list[Do]:
         self._reading = True
+        self._said_before = self._said  # what comes is newer, however long it takes to come
         return [ReadImage()]
 
     def _on_bad_image(self, reason: str, now: float) -> list[Do]:

@@ -210,15 +210,39 @@ def test_an_image_that_carries_a_fresh_beat_is_believed_at_once() -> None:
     assert [type(step) for step in steps] == [Advance]
 
 
-def test_a_beat_beyond_the_waiting_image_takes_it_and_catches_up() -> None:
+def test_a_beat_beyond_the_waiting_image_says_that_this_is_not_the_present() -> None:
+    """Else who can write to the store could show a newcomer last year's, beside real beats."""
+    history = History()
+    replica = Replica("ns", verifier())
+    old = image_of(history)
+    see(replica, old, 0, WALL, confirmed=False)
+    history.add(put("k", 1))
+
+    again = replica.on_message(history.beat(WALL), 1, WALL)
+    shown_again = see(replica, old, 2, WALL, confirmed=False)
+    (taken,) = see(replica, image_of(history), 3, WALL, confirmed=False)
+
+    assert (again, shown_again) == ([ReadImage()], [])
+    assert isinstance(taken, Advance)
+    assert taken.state == history.state
+
+
+def test_an_image_beyond_the_beat_before_it_is_believed_at_once() -> None:
+    """In a busy namespace no beat names the very image, and one comes while a large one is read."""
     history = History()
     replica = Replica("ns", verifier())
     see(replica, image_of(history), 0, WALL, confirmed=False)
     history.add(put("k", 1))
+    assert replica.on_message(history.beat(WALL), 1, WALL) == [ReadImage()]
+    history.add(put("k", 2, 2))
+    read = image_of(history)
+    history.add(put("k", 3, 3))
+    assert replica.on_message(history.beat(WALL + 1), 2, WALL) == []
 
-    steps = replica.on_message(history.beat(WALL), 1, WALL)
+    first, *more = see(replica, read, 2, WALL, confirmed=False)
 
-    assert [type(step) for step in steps] == [Advance, ReadLog]
+    assert isinstance(first, Advance)
+    assert [type(step) for step in more] == [ReadLog]
 
 
 def test_a_beat_of_another_history_drops_the_waiting_image() -> None:
