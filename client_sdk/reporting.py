@@ -20,6 +20,7 @@ import logging
 import random
 import secrets
 import time
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from client_sdk.errors import ConfigError, TransportDown
@@ -42,6 +43,7 @@ _REFUSED_PAUSE = 60.0
 _APART = 0.1  # of the interval: over which the reports of a fleet are spread
 _IDLE = 6  # intervals without anything to tell
 _CANARY = "@canary"
+_MOST_KEYS = 1000  # in a whole one: as many as a center keeps of an instance
 
 
 class Reporter:
@@ -184,8 +186,9 @@ class Reporter:
 
     def _keys(self, refused: Mapping[str, Any], *, whole: bool) -> dict[str, Any]:
         """
-        What became of keys since the last report, ``None`` for what is gone; of a whole one all,
-        those first that are on their way or were refused. Costs what changed, not what there is.
+        What became of keys since the last report, ``None`` for what is gone; of a whole one all
+        that a center keeps, those first that are on their way or were refused. Costs what changed,
+        not what there is.
         """
         touched, self._touched = self._touched, set()
         if whole:
@@ -193,7 +196,10 @@ class Reporter:
         rows = self._applied(touched | {key.removesuffix(_CANARY) for key in self._told_refused})
         on_their_way = {key: row for key, row in rows.items() if key.endswith(_CANARY)}
         keys = {**refused, **on_their_way, **rows, **refused}
-        return {key: row for key, row in keys.items() if not (whole and row is None)}
+        if not whole:
+            return keys
+        there = ((key, row) for key, row in keys.items() if row is not None)
+        return dict(islice(there, _MOST_KEYS))
 
     def _applied(self, keys: Iterable[str]) -> dict[str, Any]:
         serving = self._serving.current.offer.entry

@@ -159,7 +159,7 @@ class Fleet:
             for key, about in keys.items():
                 if about is None:
                     known.keys.pop(key, None)
-                elif isinstance(about, dict) and (key in known.keys or len(known.keys) < _MAX_KEYS):
+                elif isinstance(about, dict) and _has_place(known.keys, key, about):
                     known.keys[key] = about
         devices = body.get("devices")
         if isinstance(devices, dict):
@@ -177,6 +177,22 @@ class Fleet:
             known.devices[row["device"]] = row
         for device in _listed(devices.get("gone")):
             known.devices.pop(str(device), None)
+
+
+def _has_place(rows: dict[str, dict[str, Any]], key: str, about: Mapping[str, Any]) -> bool:
+    """Of too many keys one that serves as it should gives way to one that does not, or may not."""
+    if key in rows or len(rows) < _MAX_KEYS:
+        return True
+    if _is_plain(key, about):
+        return False
+    plain = next((name for name, row in rows.items() if _is_plain(name, row)), None)
+    if plain is not None:
+        del rows[plain]
+    return plain is not None
+
+
+def _is_plain(key: str, about: Mapping[str, Any]) -> bool:
+    return about.get("state") == "applied" and not key.endswith(_CANARY)
 
 
 def _listed(rows: Any) -> list[Any]:

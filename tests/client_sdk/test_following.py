@@ -522,3 +522,28 @@ async def test_a_secret_of_a_change_of_any_size_is_opened_at_once(
 
             with client.turn() as view:
                 assert (view.module("llm"), client.status().held) == ("two", ())
+
+
+async def test_a_refusal_is_heard_of_in_a_namespace_of_many_keys(tmp_path: Path) -> None:
+    """A center keeps a bounded number of them, and takes reports of a bounded size."""
+    async with Opened.at(tmp_path / "data") as opened:
+        for begin in (0, 600):
+            await opened.publish(**{f"k{n}": n for n in range(begin, begin + 600)})
+        await opened.publish(zz="good")
+        async with connect(opened, tmp_path / "state", report_every=0.1) as client:
+            client.module("zz", build)
+            await client.ready()
+            await opened.publish(zz="bad")
+
+            await until(lambda: ("build", "zz") in opened.refused())
+        fleet = opened.center.service.instances
+        (before,) = fleet("default", 1, None)["items"]
+        async with connect(opened, tmp_path / "state", report_every=0.1) as client:  # a whole one
+            client.module("zz", build)
+            await client.ready()
+
+            def again() -> bool:
+                (now,) = fleet("default", 1, None)["items"]
+                return now["incarnation"] != before["incarnation"]
+
+            await until(lambda: again() and ("build", "zz") in opened.refused())

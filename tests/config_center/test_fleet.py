@@ -133,3 +133,19 @@ def test_who_does_not_follow_is_told_by_why_and_who_is_silent_is_nothing_else() 
     standing = fleet.standing(SILENT_SECONDS + 0.5, lambda position: position == "1-1")
 
     assert standing == Standing(4, ["old"], ["silent"], ["old"], {"refuses": ["llm", "tts"]})
+
+
+def test_of_too_many_keys_those_are_kept_that_somebody_looks_for() -> None:
+    fleet, plain = Fleet(), {"version": 1, "arm": "stable", "state": "applied"}
+    refused = {"version": 2, "arm": "stable", "state": "refused"}
+    many = {f"k{number}": plain for number in range(1000)}
+    fleet.hear(report(1, {"keys": many}), 0)
+
+    fleet.hear(report(2, {"keys": {"more": plain, "refused": refused, **CANARY}}), 0)
+    rows = fleet.instances()[0].keys
+    assert (len(rows), rows["refused"], "more" in rows) == (1000, refused, False)
+    assert "a@canary" in rows
+
+    fleet.hear(report(3, {"keys": dict.fromkeys(many, refused)}), 0)
+    fleet.hear(report(4, {"keys": {"one-more": refused}}), 0)
+    assert "one-more" not in fleet.instances()[0].keys
