@@ -21,9 +21,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from client_sdk.errors import ConfigError, TransportDown
-from client_sdk.link import Link, ended
+from client_sdk.link import Link
 from client_sdk.route import Pace, Route
 from client_sdk.scout import scout
+from client_sdk.waiting import cancelled, ended
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -125,7 +126,7 @@ class Driver:
     # -- the follower -------------------------------------------------------------------------
 
     async def _follow_for_ever(self) -> None:
-        while True:
+        while not cancelled():  # a library may have taken that for an answer
             began = time.monotonic()
             try:
                 await self._follow()
@@ -196,7 +197,7 @@ class Driver:
             self.news.set()
 
     async def _work_for_ever(self) -> None:
-        while True:
+        while not cancelled():
             await self._work.wait()
             self._work.clear()
             pending, self._pending = self._pending, None

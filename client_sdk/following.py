@@ -27,7 +27,6 @@ from typing import TYPE_CHECKING, Any
 from client_sdk.driver import Driver, Pending
 from client_sdk.errors import NotTrusted, TransportDown, Unavailable
 from client_sdk.holding import Holding
-from client_sdk.link import ended, set_within, to_the_end
 from client_sdk.probation import Probation
 from client_sdk.probation import restored as resumed
 from client_sdk.replica import Replica
@@ -36,6 +35,7 @@ from client_sdk.route import Route
 from client_sdk.signing import TrustList, Verifier
 from client_sdk.snapshot import Restored, Snapshots
 from client_sdk.trust_store import known_trust, learn_trust
+from client_sdk.waiting import ended, set_within, to_the_end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

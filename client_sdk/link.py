@@ -10,9 +10,8 @@ is decided here and not in a task of its own, because an exception there would b
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from client_sdk.errors import NotVerified, TransportDown
 from client_sdk.steps import (
@@ -25,6 +24,7 @@ from client_sdk.steps import (
     TellCenter,
 )
 from client_sdk.transports.base import Frame, Pong, Subscribed
+from client_sdk.waiting import ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from client_sdk.transports.base import Event, Transport
 
     Read = ReadLog | ReadImage | ReadBodies
-
-T = TypeVar("T")
 
 
 class Link:
@@ -154,44 +152,3 @@ class Link:
         self._ring = proven.ring
         wall = time.time_ns() // 1_000_000
         return lambda now: replica.on_image(proven, now, wall, confirmed=transport.confirmed)
-
-
-async def set_within(event: asyncio.Event, seconds: float | None) -> None:
-    """
-    Until the event is set, or the time is over. ``asyncio.wait_for`` would lose a cancellation that
-    comes in the moment in which the event is set (before Python 3.12).
-    """
-    waiting = asyncio.ensure_future(event.wait())
-    try:
-        await asyncio.wait((waiting,), timeout=seconds)
-    finally:
-        waiting.cancel()
-
-
-async def to_the_end(work: Callable[[], T]) -> T:
-    """
-    Do blocking ``work`` in a thread and wait until it has ended, however often this is cancelled
-    meanwhile: what it works on is nobody else's before. Raises what it raises.
-    """
-    working = asyncio.get_running_loop().run_in_executor(None, work)
-    cancelled: asyncio.CancelledError | None = None
-    while not working.done():
-        try:
-            await asyncio.wait((working,))
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        working.exception()  # looked at, so that nobody hears "never retrieved"
-        raise cancelled
-    return working.result()
-
-
-async def ended(*tasks: asyncio.Future[Any] | None) -> None:
-    """Cancel what still runs and wait until it has ended, also where cancelling is swallowed."""
-    for task in tasks:
-        while task is not None and not task.done():
-            task.cancel()
-            await asyncio.wait((task,), timeout=0.2)
-        if task is not None and not task.cancelled():
-            with contextlib.suppress(Exception):
-                task.result()  # looked at, so that nobody hears "never retrieved"

@@ -24,8 +24,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from client_sdk.errors import ConfigError, TransportDown
-from client_sdk.link import ended, set_within
 from client_sdk.reports import Report, report_key
+from client_sdk.waiting import ended, set_within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -14,6 +14,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from client_sdk.errors import TransportDown
+from client_sdk.waiting import in_time
 
 if TYPE_CHECKING:
     import random
@@ -67,7 +68,7 @@ async def _prove(transport: Transport, timing: Timing, seconds: float) -> None:
 async def _heard(transport: Transport, within: float) -> bool:
     """True when there was an event in time."""
     try:
-        await asyncio.wait_for(transport.receive(), within)
+        await in_time(transport.receive(), within)
     except asyncio.TimeoutError:
         return False
     return True

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from client_sdk.errors import NotTrusted, TransportDown
 from client_sdk.private_files import write_private
 from client_sdk.signing import TrustList, parse_public, show_public
+from client_sdk.waiting import in_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -76,7 +77,7 @@ async def learn_trust(
     failures = []
     for place in able:
         try:
-            document = await asyncio.wait_for(_ask(place), within / len(able))
+            document = await in_time(_ask(place), within / len(able))
         except asyncio.TimeoutError:
             failures.append("no answer in time")
         except TransportDown as error:

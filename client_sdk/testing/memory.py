@@ -25,12 +25,12 @@ from client_sdk.client import Client
 from client_sdk.contents import Content, Op, Rollout
 from client_sdk.errors import InvalidValue, NotVerified
 from client_sdk.image import Image
-from client_sdk.link import ended
 from client_sdk.records import Beat, Header, Position, Record, sha256_hex
 from client_sdk.reports import Report
 from client_sdk.signing import SigningKey, TrustList
 from client_sdk.state import NamespaceState
 from client_sdk.transports.memory import SOURCES
+from client_sdk.waiting import ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -23,7 +23,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING
 
-from client_sdk.link import ended
+from client_sdk.waiting import ended
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -27,6 +27,7 @@ from client_sdk.errors import MissingExtra, NotVerified, TransportDown
 from client_sdk.image import Image
 from client_sdk.records import Position, Record, decode, unpack
 from client_sdk.transports.base import Event, Frame, Pong, Subscribed, Transport
+from client_sdk.waiting import in_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -81,7 +82,7 @@ class HttpTransport(Transport):
         )
         self._patience = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout)
         try:
-            await asyncio.wait_for(self._subscribe(), self._timeout)
+            await in_time(self._subscribe(), self._timeout)
         except BaseException as error:
             await self.close()
             if isinstance(error, asyncio.CancelledError):
@@ -90,7 +91,7 @@ class HttpTransport(Transport):
 
     async def _subscribe(self) -> None:
         try:
-            self._stream = await asyncio.wait_for(self._begun(), self._timeout / 2)
+            self._stream = await in_time(self._begun(), self._timeout / 2)
         except asyncio.TimeoutError:
             await self._poll()
             self._try_again()
@@ -171,7 +172,7 @@ class HttpTransport(Transport):
     def _try_again(self) -> None:
         async def later() -> Any:
             await asyncio.sleep(self._stream_again)
-            return await asyncio.wait_for(self._begun(), self._timeout)
+            return await in_time(self._begun(), self._timeout)
 
         self._opening = asyncio.create_task(later(), name="config stream")
 
@@ -256,7 +257,7 @@ class HttpTransport(Transport):
                 return await response.read(), response.headers
 
         try:
-            return await asyncio.wait_for(answer(), self._timeout)
+            return await in_time(answer(), self._timeout)
         except asyncio.CancelledError:
             raise
         except Exception as error:

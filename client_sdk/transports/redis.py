@@ -36,6 +36,7 @@ from client_sdk.transports.redis_client import (
     redis_link,
     words_of,
 )
+from client_sdk.waiting import in_time
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -75,7 +76,7 @@ class RedisTransport(Transport):
             "protocol": 2,
         }
         try:
-            await asyncio.wait_for(self._connect(options), self._timeout)
+            await in_time(self._connect(options), self._timeout)
         except BaseException as error:
             await self.close()
             if isinstance(error, asyncio.CancelledError):
@@ -135,7 +136,7 @@ class RedisTransport(Transport):
 
     async def ping(self) -> None:
         try:
-            await asyncio.wait_for(self._link.send_command("PING"), self._timeout)
+            await in_time(self._link.send_command("PING"), self._timeout)
         except Exception as error:
             raise _down(error) from error
 
@@ -202,7 +203,7 @@ class RedisTransport(Transport):
 
     async def _read(self, ask: Callable[[redis.Redis], Awaitable[Any]]) -> Any:
         try:
-            answer = await asyncio.wait_for(self._answer(ask), self._timeout)
+            answer = await in_time(self._answer(ask), self._timeout)
         except asyncio.TimeoutError as error:
             raise _down(error) from error
         if isinstance(answer, TransportDown):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
@@ -102,6 +103,27 @@ async def test_what_comes_while_one_is_served_is_one_more_step() -> None:
     last = world.served[-1]
     assert (last.state.position, last.changed) == (history.state.position, {"b"})
     assert [record.position.v for record in last.records] == [3, 4]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="a task does not tell before 3.11")
+async def test_a_cancellation_that_a_library_swallows_ends_the_follower_all_the_same() -> None:
+    """A program that returns cancels each of its tasks once, and then waits for them."""
+    wire = Wire(History())
+    opening = asyncio.Event()
+
+    async def swallow() -> None:
+        opening.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        raise TransportDown("it was busy with something")
+
+    wire.open = swallow  # type: ignore[method-assign]
+    world = World([wire])
+    async with world.running():
+        await asyncio.wait_for(opening.wait(), WITHIN)
+        follower = world.driver._tasks[0]
+        follower.cancel()
+        await asyncio.wait_for(asyncio.wait((follower,)), WITHIN)
 
 
 async def test_a_change_that_cannot_be_served_stops_none_after_it() -> None:

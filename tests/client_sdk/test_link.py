@@ -11,11 +11,12 @@ import pytest
 
 from client_sdk.errors import NotVerified, TransportDown
 from client_sdk.image import Image, Ring
-from client_sdk.link import Link, ended
+from client_sdk.link import Link
 from client_sdk.records import Position, Record
 from client_sdk.replica import Replica
 from client_sdk.steps import Advance, Timing
 from client_sdk.transports.base import Pong, Subscribed
+from client_sdk.waiting import ended
 from tests.client_sdk.wire import Wire
 from tests.history import History, put, verifier
 from tests.until import until

@@ -6,9 +6,9 @@ import asyncio
 import random
 
 from client_sdk.errors import TransportDown
-from client_sdk.link import ended
 from client_sdk.scout import scout
 from client_sdk.steps import Timing
+from client_sdk.waiting import ended
 from tests.client_sdk.wire import Wire
 from tests.history import History
 from tests.until import until

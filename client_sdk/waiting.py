@@ -1,0 +1,76 @@
+"""
+Waiting that loses no cancellation.
+
+``asyncio.wait_for`` before Python 3.12 gives back a result in place of a cancellation that comes in
+the same moment; so may timeouts inside libraries. For a call that is one too many answers; for a
+task that runs for ever it is a program that does not end: ``asyncio.run`` cancels each task once
+and then waits. So nothing of ours waits by ``wait_for``, and a loop without an end asks
+:func:`cancelled` in each round.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+T = TypeVar("T")
+
+
+async def in_time(work: Coroutine[Any, Any, T], seconds: float) -> T:
+    """What ``work`` gives. Raises asyncio.TimeoutError when it has not ended in time."""
+    working = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait((working,), timeout=seconds)
+        if not working.done():
+            raise asyncio.TimeoutError
+        return working.result()
+    finally:
+        await ended(working)
+
+
+async def set_within(event: asyncio.Event, seconds: float | None) -> None:
+    """Until the event is set, or the time is over."""
+    waiting = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait((waiting,), timeout=seconds)
+    finally:
+        waiting.cancel()
+
+
+async def to_the_end(work: Callable[[], T]) -> T:
+    """
+    Do blocking ``work`` in a thread and wait until it has ended, however often this is cancelled
+    meanwhile: what it works on is nobody else's before. Raises what it raises.
+    """
+    working = asyncio.get_running_loop().run_in_executor(None, work)
+    cancelled: asyncio.CancelledError | None = None
+    while not working.done():
+        try:
+            await asyncio.wait((working,))
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        working.exception()  # looked at, so that nobody hears "never retrieved"
+        raise cancelled
+    return working.result()
+
+
+async def ended(*tasks: asyncio.Future[Any] | None) -> None:
+    """Cancel what still runs and wait until it has ended, also where cancelling is swallowed."""
+    for task in tasks:
+        while task is not None and not task.done():
+            task.cancel()
+            await asyncio.wait((task,), timeout=0.2)
+        if task is not None and not task.cancelled():
+            with contextlib.suppress(Exception):
+                task.result()  # looked at, so that nobody hears "never retrieved"
+
+
+def cancelled() -> bool:
+    """True when this task was cancelled and something swallowed it (Python 3.11 and later)."""
+    task = asyncio.current_task()
+    return bool(getattr(task, "cancelling", int)())
