@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from client_sdk.keks import Kek, Keks
     from client_sdk.outcomes import KeyChange, Outcome
-    from client_sdk.sealing import Kek
 
 CLOSE_SECONDS = 10.0
 
@@ -65,7 +65,7 @@ class Client:
         labels: Mapping[str, Any] | None = None,
         token: str | None = None,
         trust: str | None = None,
-        secret_key: str | Path | Kek | None = None,
+        secret_key: str | Path | Kek | Keks | None = None,
         state: str | Path | None = None,
         timeout: float = 5.0,
         defaults: Mapping[str, Any] | None = None,
@@ -255,8 +255,8 @@ class Client:
     def _open_sealed(self, key: str, value: Any) -> Any:
         from client_sdk.sealing import RingEntry, open_value
 
-        ring = {dek: RingEntry.parse(text) for dek, text in self._following.ring.items()}
-        return open_value(value, self._plan.namespace, key, ring, self._plan.kek())
+        ring = {dek: RingEntry.parse(text) for dek, text in self._following.data_keys.ring.items()}
+        return open_value(value, self._plan.namespace, key, ring, self._following.keks())
 
     def _check(self) -> None:
         if self._forked:

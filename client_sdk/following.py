@@ -19,13 +19,13 @@ import asyncio
 import contextlib
 import logging
 import random
-import re
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from client_sdk.data_keys import DataKeys
 from client_sdk.driver import Driver, Pending
-from client_sdk.errors import NotTrusted, TransportDown, Unavailable
+from client_sdk.errors import NotTrusted, SettingInvalid, TransportDown, Unavailable
 from client_sdk.holding import Holding
 from client_sdk.probation import Probation
 from client_sdk.probation import restored as resumed
@@ -38,10 +38,10 @@ from client_sdk.trust_store import known_trust, learn_trust
 from client_sdk.waiting import ended, set_within, to_the_end
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from client_sdk.holding import Trial
-    from client_sdk.image import Ring
+    from client_sdk.keks import Keks
     from client_sdk.outcomes import Outcome
     from client_sdk.plan import Plan
     from client_sdk.serving import Serving
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _AWAITED = 6  # times the term of probation: for how long a module of before is awaited
-_DEK = re.compile(rb'"dek":"([^"]+)"')
 
 
 class Following:
@@ -60,14 +59,13 @@ class Following:
         self.driver: Driver | None = None
         self.reporter = Reporter(plan, serving)
         self.durable = True
-        self.ring: Ring = {}
+        self.data_keys = DataKeys()
         self.snapshots = Snapshots(plan.state, plan.namespace, plan.token)
         self._plan = plan
         self._serving = serving
         self._tell = tell
         self._rng = random.Random()
         self._disk = asyncio.Lock()  # snapshots are written one at a time
-        self._ring_lacks = False
         self._closed = False  # the directory may be another process's
         self._unwritten: Pending | None = None
         self._unwritten_held: Holding | None = None
@@ -87,6 +85,7 @@ class Following:
         Raises Unavailable, NotTrusted, StateInUse.
         """
         end = time.monotonic() + self._plan.timeout
+        self._plan = await asyncio.to_thread(self._plan.ask_command)
         await to_the_end(self.snapshots.open)
         trust, failure = await self._meet(self._plan.timeout)
         if trust is None:
@@ -152,7 +151,7 @@ class Following:
         for note in restored.notes:
             log.error("%s", note)
         if restored.state is not None:
-            self.ring = restored.ring
+            self.data_keys.take(restored.ring, (), restored.state.entries)
             holding = await self._resume(restored.state)
             outcome = await self._serving.restore(restored.state, holding, self._modules)
             self._settle()
@@ -291,7 +290,8 @@ class Following:
             self._write_probation()
             if self._unwritten_held is not None:
                 self._write_all_held(self._unwritten_held)
-            self.snapshots.advance(pending.state, pending.records, pending.head, self.ring, beat)
+            ring = self.data_keys.ring
+            self.snapshots.advance(pending.state, pending.records, pending.head, ring, beat)
 
         if await self._on_disk(write) and not self.durable:
             self.durable = True
@@ -345,7 +345,7 @@ class Following:
         while True:
             await asyncio.sleep(self._plan.timing.report)
             await self._note_beat()
-            if self._ring_lacks and await self._read_ring():
+            if self.data_keys.wants(await self._kek_ids()) and await self._read_ring():
                 await self.retry(crashed=False)
 
     async def _outlive(self) -> None:
@@ -367,31 +367,45 @@ class Following:
         if outcome is not None:
             await self._take(outcome)
 
+    def keks(self) -> Keks:
+        """What opens sealed values now. Raises SettingInvalid."""
+        return self._plan.keks()
+
+    async def _kek_ids(self) -> tuple[str, ...]:
+        try:
+            return (await asyncio.to_thread(self.keks)).ids
+        except SettingInvalid:  # whoever opens something says so
+            return ()
+
     async def _renew_ring(self, pending: Pending) -> None:
         """Fetch the ring when a change is sealed under a data key that is not known here."""
-        if pending.ring is not None:
-            self.ring = pending.ring
-        whole = pending.changed is None  # all there is: not on the loop
-        deks = await asyncio.to_thread(_deks_of, pending) if whole else _deks_of(pending)
-        self._ring_lacks = not deks <= self.ring.keys() and not await self._read_ring()
+        keys, bodies = pending.state.entries, _changed_bodies(pending)
+        if pending.changed is None:  # all there is: not on the loop
+            await asyncio.to_thread(self.data_keys.take, pending.ring, bodies, keys)
+        else:
+            self.data_keys.take(pending.ring, bodies, keys)
+        if self.data_keys.lacking:
+            await self._read_ring()
 
     async def _read_ring(self) -> bool:
-        transport = None if self.driver is None else self.driver.transport
-        if transport is None:
+        driver = self.driver
+        if driver is None or driver.transport is None:
             return False
         try:
-            self.ring = await transport.read_ring()
+            ring = await driver.transport.read_ring()
         except TransportDown as error:
             log.warning("the ring could not be read: %s", error)
             return False
-        self._ring_lacks = False
+        state = driver.replica.state
+        self.data_keys.read(ring, () if state is None else state.entries)
+        known = self.data_keys.ring
+        await self._on_disk(lambda: self.snapshots.keep_ring(known))
         return True
 
 
-def _deks_of(pending: Pending) -> set[str]:
-    """The data keys that what changed is sealed under, also where a record names it by its hash."""
+def _changed_bodies(pending: Pending) -> Iterator[bytes]:
+    """Of the entries and not of the records: these name a large body by its hash."""
     entries = pending.state.entries
-    changed = entries if pending.changed is None else pending.changed
-    found = (entries[key] for key in changed if key in entries)
-    bodies = (content.body or b"" for entry in found for content in entry.contents)
-    return {dek.decode() for body in bodies for dek in _DEK.findall(body)}
+    for key in entries if pending.changed is None else pending.changed:
+        if key in entries:
+            yield from (content.body or b"" for content in entries[key].contents)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from client_sdk.keks import Keks, KekSource, open_source
+from client_sdk.keks.base import Kek
 from client_sdk.settings import ClientSettings, check_namespace, parse_urls
 from client_sdk.transports import open_transport
 from client_sdk.trust_store import MeetingPlace
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
 
     from client_sdk.records import Position
     from client_sdk.route import Pace
-    from client_sdk.sealing import Kek
     from client_sdk.settings import Address
     from client_sdk.steps import Timing
     from client_sdk.transports.base import Transport
@@ -52,7 +53,7 @@ class Plan:
     labels: dict[str, Any]
     token: str | None
     trust: str | None
-    secret_key: str | Path | Kek | None
+    secret_key: Keks | KekSource
     state: Path
     timeout: float
     defaults: dict[str, Any]
@@ -70,7 +71,7 @@ class Plan:
         labels: Mapping[str, Any] | None,
         token: str | None,
         trust: str | None,
-        secret_key: str | Path | Kek | None,
+        secret_key: str | Path | Kek | Keks | None,
         state: str | Path | None,
         timeout: float,
         defaults: Mapping[str, Any] | None,
@@ -89,7 +90,7 @@ class Plan:
             labels=dict(labels or {}),
             token=token or environment.token,
             trust=trust or environment.trust,
-            secret_key=secret_key or environment.secret_key_file,
+            secret_key=_secret_key(secret_key, environment.secret_key),
             state=Path(state) if state else environment.state_directory(ns, name),
             timeout=timeout,
             defaults=dict(defaults or {}),
@@ -114,10 +115,25 @@ class Plan:
             for address, make in pairs
         ]
 
-    def kek(self) -> Kek | None:
-        """What opens sealed values, if it was given. Raises SettingInvalid."""
-        from client_sdk.sealing import Kek
+    def keks(self) -> Keks:
+        """
+        What opens sealed values. A file is read each time, so one that was exchanged counts at
+        once; a command was asked at the start (:meth:`ask_command`). Raises SettingInvalid.
+        """
+        source = self.secret_key
+        return source if isinstance(source, Keks) else source.read()
 
-        if self.secret_key is None or isinstance(self.secret_key, Kek):
-            return self.secret_key
-        return Kek.load(Path(self.secret_key))
+    def ask_command(self) -> Plan:
+        """This plan with the keys that its command prints, if it has one. Blocks."""
+        source = self.secret_key
+        if isinstance(source, Keks) or source.kind != "command":
+            return self
+        return replace(self, secret_key=source.read())
+
+
+def _secret_key(given: str | Path | Kek | Keks | None, told: KekSource | None) -> Keks | KekSource:
+    if isinstance(given, (str, Path)) and str(given):
+        return open_source("file", str(given), "secret_key")
+    if isinstance(given, (Kek, Keks)):
+        return Keks.of(given)
+    return told or Keks()

@@ -8,9 +8,10 @@ A secret field is stored, sent, exported and shown as ``{"$sealed": {"dek", "non
   namespace does not open. It does not name the revision: rollback, promotion within the namespace
   and replay carry the bytes along unopened. The JSON is filled up with blanks to a multiple of 32
   bytes, so its length tells little.
-* ``dek`` names the data key. The keys themselves lie in the namespace's *ring*, each wrapped by the
-  key-encryption key (KEK) that only centers and trusted gateways have. Changing the KEK rewraps the
-  ring and touches no record.
+* ``dek`` names the data key. The keys themselves lie in the namespace's *ring*, each wrapped by a
+  key-encryption key (KEK, client_sdk.keks) that only centers and trusted gateways have. Changing
+  the KEK rewraps the ring and touches no record. A data key that is taken out of the ring
+  everywhere is the end of what it sealed (*shredding*).
 * ``fp`` is a keyed hash of the plaintext: what a difference and a content hash compare. Its key is
   one more entry of the ring (``FINGERPRINT``), so fingerprints outlive a change of the KEK and tell
   an outsider nothing, not even one who guesses the secret.
@@ -21,7 +22,9 @@ does not make every gateway believe that the key is new.
 **Nobody may send ciphertext in.** Otherwise a publisher who may read sealed values could move
 another's secret into a field that ends at a server of his. A sealed object in a request is accepted
 only where the previous version holds that very object in that very field; then it means
-"unchanged", and so does its shown form, which has the fingerprint alone.
+"unchanged", and so does its shown form, which has the fingerprint alone, and ``***``, which is what
+a settings page makes of it. Where there is nothing to keep, ``***`` is refused: nobody's key is
+three asterisks.
 
 Rejected: one data key for a namespace (destroying one secret would be impossible), sealing whole
 values (no difference could be shown), deterministic encryption (equality visible without any key).
@@ -30,19 +33,18 @@ values (no difference could be shown), deterministic encryption (equality visibl
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from client_sdk.errors import InvalidValue, SealedValue, SettingInvalid
-from client_sdk.private_files import read_private, write_private
+from client_sdk.errors import InvalidValue, SealedValue
+from client_sdk.keks.base import Kek as Kek
+from client_sdk.keks.base import Keks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -52,53 +54,16 @@ if TYPE_CHECKING:
 MARK = "$sealed"
 FINGERPRINT = "fp"  # the ring entry of the fingerprint key; data keys have 32 hex digits
 ANY = "*"  # in a secret path: every member or element at this level
+MASK = "***"  # in place of a secret: as it was
 
 _KEY = 32
 _NONCE = 12
 _PAD = 32
 _AAD_VALUE = b"config-center/seal/1\n"
 _AAD_KEY = b"config-center/data-key/1\n"
-_KEK_FILE = "the key-encryption key"
 
 # What hostile or damaged sealed objects and ring entries make of decoding and decryption.
 _UNOPENABLE = (ValueError, KeyError, TypeError, AttributeError)
-
-
-@dataclass(frozen=True, slots=True)
-class Kek:
-    """A key-encryption key: 32 secret bytes, and an id derived from them that may be shown."""
-
-    id: str
-    secret: bytes
-
-    @classmethod
-    def generate(cls, rng: Rng) -> Kek:
-        """A new key from 32 bytes of ``rng``."""
-        return cls.from_secret(rng(_KEY))
-
-    @classmethod
-    def from_secret(cls, secret: bytes) -> Kek:
-        """The key of these 32 bytes."""
-        return cls(hashlib.sha256(b"config-center/kek/1\n" + secret).hexdigest()[:16], secret)
-
-    @classmethod
-    def load(cls, path: Path) -> Kek:
-        """Read a file of :meth:`save`. Raises SettingInvalid: absent, loosely kept or damaged."""
-        name, _, encoded = read_private(path, _KEK_FILE).strip().partition(" ")
-        try:
-            kek = cls.from_secret(base64.b64decode(encoded, validate=True))
-        except ValueError:
-            kek = cls.from_secret(b"")
-        if len(kek.secret) != _KEY or kek.id != name:
-            raise SettingInvalid(f"{_KEK_FILE} {path} is damaged; restore it from a backup")
-        return kek
-
-    def save(self, path: Path) -> None:
-        """Write ``ID BASE64`` with mode 0600. Raises OSError."""
-        write_private(path, f"{self.id} {base64.b64encode(self.secret).decode('ascii')}\n")
-
-    def __repr__(self) -> str:
-        return f"Kek(id={self.id})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +89,11 @@ class RingEntry:
 
 @dataclass(frozen=True, slots=True)
 class Sealer:
-    """What sealing in one namespace needs: its ring, the KEK, and a source of random bytes."""
+    """What sealing in one namespace needs: its ring, the KEKs, and a source of random bytes."""
 
     ns: str
     ring: Mapping[str, RingEntry]
-    kek: Kek
+    keks: Keks
     rng: Rng
 
 
@@ -149,9 +114,7 @@ def seal_value(
     return work.walk(value, ()), work.added
 
 
-def open_value(
-    value: Any, ns: str, key: str, ring: Mapping[str, RingEntry], kek: Kek | None
-) -> Any:
+def open_value(value: Any, ns: str, key: str, ring: Mapping[str, RingEntry], keks: Keks) -> Any:
     """
     ``value`` with every sealed field opened; the same object when nothing in it is sealed.
 
@@ -161,7 +124,7 @@ def open_value(
     sealed = dict(_seals(value))
     if not sealed:
         return value
-    if kek is None:
+    if not keks.keys:
         fields = ", ".join(pointer(path) for path in sealed)
         raise SealedValue(
             f"{key} has sealed fields ({fields}) and no key to open them was given; "
@@ -173,7 +136,7 @@ def open_value(
         try:
             dek = seal["dek"]
             if dek not in keys:
-                keys[dek] = _unwrap(ns, dek, ring, kek)
+                keys[dek] = unwrap(ns, dek, ring[dek], keks)
             opened[path] = _open_field(seal, keys[dek], _aad(ns, key, dek, path))
         except _UNOPENABLE as error:
             raise SealedValue(
@@ -183,14 +146,24 @@ def open_value(
     return _replace(value, (), opened)
 
 
-def masked(value: Any, secret: Iterable[FieldPath] = ()) -> Any:
+def masked(value: Any, secret: Iterable[FieldPath] = (), gone: Container[str] = ()) -> Any:
     """
     ``value`` as people and differences see it: of a sealed field the fingerprint alone, and
-    nothing of what stands in clear where ``secret`` says that secrets are.
+    nothing of what stands in clear where ``secret`` says that secrets are. ``gone`` are data keys
+    that were shredded: of their fields only that is shown.
     """
+    shown: dict[FieldPath, Any]
     shown = {path: {MARK: {"fp": ""}} for path in clear_secrets(value, secret)}
-    shown |= {path: {MARK: {"fp": _fp(seal)}} for path, seal in _seals(value)}
+    for path, seal in _seals(value):
+        shown[path] = (
+            {MARK: {"shredded": True}} if _dek(seal) in gone else {MARK: {"fp": _fp(seal)}}
+        )
     return _replace(value, (), shown) if shown else value
+
+
+def data_keys(value: Any) -> frozenset[str]:
+    """The ids of the data keys that the sealed fields of ``value`` were sealed with."""
+    return frozenset(filter(None, (_dek(seal) for _, seal in _seals(value))))
 
 
 def clear_secrets(value: Any, secret: Iterable[FieldPath]) -> list[FieldPath]:
@@ -254,12 +227,21 @@ class _Sealing:
         if isinstance(value, dict) and MARK in value:
             return {MARK: self._before[path]}
         if value is not None and any(_matches(pattern, path) for pattern in self._patterns):
-            return {MARK: self._seal(value, path)}
+            return {MARK: self._kept(path) if value == MASK else self._seal(value, path)}
         if isinstance(value, dict):
             return {name: self.walk(member, (*path, name)) for name, member in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.walk(member, (*path, str(at))) for at, member in enumerate(value)]
         return value
+
+    def _kept(self, path: FieldPath) -> Any:
+        if path not in self._before:
+            raise InvalidValue(
+                f"{MASK} stands for a secret that stays as it is, and none is sealed here; send "
+                "the secret itself",
+                pointer(path),
+            )
+        return self._before[path]
 
     def _seal(self, plain: Any, path: FieldPath) -> Any:
         if contains_seal(plain):
@@ -294,30 +276,41 @@ class _Sealing:
 
     def _make_key(self, name: str) -> bytes:
         sealer = self._sealer
-        secret, nonce = sealer.rng(_KEY), sealer.rng(_NONCE)
-        wrapped = _gcm(sealer.kek.secret).encrypt(nonce, secret, _aad_key(sealer.ns, name))
-        self.added[name] = RingEntry(sealer.kek.id, nonce + wrapped)
+        if not sealer.keks.keys:
+            raise SealedValue("this center lacks the key-encryption key that seals; see its log")
+        secret = sealer.rng(_KEY)
+        self.added[name] = wrap(sealer.ns, name, secret, sealer.keks.keys[0], sealer.rng)
         return secret
+
+
+def wrap(ns: str, name: str, secret: bytes, kek: Kek, rng: Rng) -> RingEntry:
+    """The ring's entry of a data key."""
+    nonce = rng(_NONCE)
+    return RingEntry(kek.id, nonce + _gcm(kek.secret).encrypt(nonce, secret, _aad_key(ns, name)))
+
+
+def unwrap(ns: str, name: str, entry: RingEntry, keks: Keks) -> bytes:
+    """
+    A data key. Raises SealedValue when its KEK is not among ``keks``, ValueError for an entry that
+    was not wrapped for this name in this namespace.
+    """
+    kek = keks.get(entry.kek)
+    if kek is None:
+        raise SealedValue(
+            f"the secrets of {ns} are sealed for key {entry.kek[:16]!r}, this process has "
+            f"{', '.join(keks.ids)}; give it the center's secrets.key"
+        )
+    nonce, wrapped = entry.wrapped[:_NONCE], entry.wrapped[_NONCE:]
+    return _decrypt(kek.secret, nonce, wrapped, _aad_key(ns, name))
 
 
 def _unwrap_for_sealing(sealer: Sealer) -> bytes:
     try:
-        return _unwrap(sealer.ns, FINGERPRINT, sealer.ring, sealer.kek)
+        return unwrap(sealer.ns, FINGERPRINT, sealer.ring[FINGERPRINT], sealer.keks)
     except _UNOPENABLE as error:
         raise SealedValue(
             f"the key ring of {sealer.ns} is damaged; restore it before publishing secrets"
         ) from error
-
-
-def _unwrap(ns: str, name: str, ring: Mapping[str, RingEntry], kek: Kek) -> bytes:
-    entry = ring[name]
-    if entry.kek != kek.id:
-        raise SealedValue(
-            f"the secrets of {ns} are sealed for key {entry.kek[:16]!r}, this process has "
-            f"{kek.id}; give it the center's secrets.key"
-        )
-    nonce, wrapped = entry.wrapped[:_NONCE], entry.wrapped[_NONCE:]
-    return _decrypt(kek.secret, nonce, wrapped, _aad_key(ns, name))
 
 
 def _open_field(seal: Any, data_key: bytes, aad: bytes) -> Any:
@@ -369,6 +362,10 @@ def _matches(pattern: FieldPath, path: FieldPath) -> bool:
 
 def _fp(seal: Any) -> str:
     return str(seal.get("fp", "")) if isinstance(seal, dict) else ""
+
+
+def _dek(seal: Any) -> str:
+    return str(seal.get("dek", "")) if isinstance(seal, dict) else ""
 
 
 def _aad(ns: str, key: str, dek: str, path: FieldPath) -> bytes:

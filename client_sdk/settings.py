@@ -20,11 +20,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from client_sdk.errors import SettingInvalid
+from client_sdk.keks import source_of
 from client_sdk.private_files import read_private
 from client_sdk.redis_url import TLS_FILES, TLS_OPTIONS, TLS_SCHEMES, group_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from client_sdk.keks import KekSource
 
 PREFIX = "CONFIG_CENTER_"
 SERVER_PREFIX = "CONFIG_CENTER_SERVER__"
@@ -52,8 +55,17 @@ _VARIABLES = {
     "TOKEN_FILE": "file with the bearer token, readable by its owner only",
     "NAMESPACE": "which namespace to read (default)",
     "TRUST": "FILE or ed25519:BASE64: whose signatures to believe",
-    "SECRET_KEY_FILE": "key that opens sealed fields, readable by its owner only",
+    "SECRET_KEY_FILE": "keys that open sealed fields, readable by its owner only",
+    "SECRET_KEY_COMMAND": "command that prints them",
+    "SECRET_KEY": "the keys themselves, `ID BASE64`, separated by commas",
     "STATE": "directory for snapshots and position",
+}
+
+
+_SECRET_KEYS = {
+    "file": "SECRET_KEY_FILE",
+    "command": "SECRET_KEY_COMMAND",
+    "text": "SECRET_KEY",
 }
 
 
@@ -92,7 +104,7 @@ class ClientSettings:
     namespace: str
     token: str | None
     trust: str | None
-    secret_key_file: Path | None
+    secret_key: KekSource | None
     state: Path | None
     state_home: Path
 
@@ -111,7 +123,10 @@ class ClientSettings:
             namespace=check_namespace(_get(given, "NAMESPACE") or "default"),
             token=_token(given),
             trust=_get(given, "TRUST"),
-            secret_key_file=_path(_get(given, "SECRET_KEY_FILE")),
+            secret_key=source_of(
+                {kind: _get(given, name) for kind, name in _SECRET_KEYS.items()},
+                {kind: PREFIX + name for kind, name in _SECRET_KEYS.items()},
+            ),
             state=_path(_get(given, "STATE")),
             state_home=_path(given.get("XDG_STATE_HOME")) or Path.home() / ".local" / "state",
         )

@@ -87,6 +87,7 @@ class Snapshots:
         self._reached: bytes | None = None
         self._position = PositionFile(home / "position")
         self._ring: Ring = {}
+        self._forget = False  # an image on disk holds a data key that was shredded
         self._base_bytes = 0
         self._tail_records = 0
         self._tail_bytes = 0
@@ -129,7 +130,8 @@ class Snapshots:
                 self._set_aside(number)
                 continue
             state, head = self._read_tail(number, image.head, state, verifier, notes)
-            self._ring = {**image.ring, **self._read_ring(notes)}
+            self._ring = self._read_ring(notes) or image.ring
+            self._forget = not image.ring.keys() <= self._ring.keys()
             known = self._position
             mark = max(known.mark, Mark(state.position, state.c), key=lambda one: one.position)
             return Restored(state, head, self._ring, mark, known.beat, tuple(notes))
@@ -191,16 +193,25 @@ class Snapshots:
     ) -> None:
         """Write down a verified step, whole, before it serves. ``head`` is the state's own."""
         reached, self._reached = self._reached, None
-        if ring != self._ring:
-            self._replace(self._home / "ring", orjson.dumps(ring))
-            self._ring = dict(ring)
-        follows = bool(records) and records[0].header.p == reached
+        self.keep_ring(ring)
+        follows = bool(records) and records[0].header.p == reached and not self._forget
         if follows:
             self._append(state, records)
         else:
             self._begin(Image(head, tuple(state.entries.values()), ring))
         self._position.raise_to(Mark(state.position, state.c), beat, sync=not follows)
         self._reached = state.c
+
+    def keep_ring(self, ring: Ring) -> None:
+        """
+        Write the ring down. A data key that left it was shredded: the images that still hold it go
+        with the next step.
+        """
+        if ring == self._ring:
+            return
+        self._forget = self._forget or not self._ring.keys() <= ring.keys()
+        self._replace(self._home / "ring", orjson.dumps(ring))
+        self._ring = dict(ring)
 
     def note_beat(self, beat: int) -> None:
         """Keep the newest accepted heartbeat, in milliseconds."""
@@ -245,9 +256,10 @@ class Snapshots:
         self._replace(self._base(number), data)
         self._number, self._base_bytes = number, len(data)
         self._tail_records = self._tail_bytes = 0
-        for old in sorted(self._generations())[:-_KEPT]:
+        for old in sorted(self._generations())[: -1 if self._forget else -_KEPT]:
             for path in (self._base(old), self._tail(old)):
                 path.unlink(missing_ok=True)
+        self._forget = False
 
     def _replace(self, path: Path, data: bytes) -> None:
         fresh = path.with_name(path.name + ".new")

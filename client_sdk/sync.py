@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
+    from client_sdk.keks import Kek, Keks
     from client_sdk.listeners import Change
     from client_sdk.plan import Status
     from client_sdk.route import Pace
-    from client_sdk.sealing import Kek
     from client_sdk.serving import ModuleHandle
     from client_sdk.steps import Timing
 
@@ -72,7 +72,7 @@ class Client:
         labels: Mapping[str, Any] | None = None,
         token: str | None = None,
         trust: str | None = None,
-        secret_key: str | Path | Kek | None = None,
+        secret_key: str | Path | Kek | Keks | None = None,
         state: str | Path | None = None,
         timeout: float = 5.0,
         defaults: Mapping[str, Any] | None = None,

@@ -37,6 +37,7 @@ from config_center.owner import OwnerLock
 from config_center.peers import Peers
 from config_center.problems import Problem
 from config_center.retention import DAY_MS, Keep
+from config_center.secrets.exchange import HeldKeks
 from config_center.service import Service
 from config_center.store import open_store
 from config_center.store.base import Retention
@@ -84,7 +85,9 @@ class Center:
         data = self.settings.data
         lock = await asyncio.to_thread(_claim, data)
         self._stack.callback(lock.release)
-        keys = await asyncio.to_thread(load_or_create, data, secrets.token_bytes)
+        source = self.settings.kek_source
+        keys = await asyncio.to_thread(load_or_create, data, secrets.token_bytes, source)
+        held = HeldKeks(keys.keks, self.settings.keks_in(data))
         self.store_url = await self._store()
         store = open_store(
             self.store_url, _retention(self.settings), replicas=self.settings.ack_replicas
@@ -107,19 +110,21 @@ class Center:
         )
         others = Peers(self.settings.peers, keys.signing, self.registry.verifier)
         self.registry.ask_peers, self.registry.peers_know = others.ask, others.know
+        self.registry.ring_rule = held.believe
         self._stack.push_async_callback(self.registry.close)
         await self.registry.open()
         await self.registry.publish_trust(keys.trust)
         self.service = Service(
             self.registry,
             self.settings.limits,
-            keys.kek,
+            held,
             keys.trust,
             clock_ms=lambda: time.time_ns() // 1_000_000,
             rng=secrets.token_bytes,
         )
         await self.service.open()
         self._stack.push_async_callback(self.service.close)
+        self.service.keks.require()
         self.admin_token = await self._admin_token()
         examiner = Examiner(self.settings, self.service, self._metrics)
         self._stack.push_async_callback(examiner.close)

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from client_sdk.contents import Op
+    from client_sdk.keks import Keks
     from client_sdk.records import Header
-    from client_sdk.sealing import Kek, Rng
+    from client_sdk.sealing import Rng
     from client_sdk.state import NamespaceState
     from config_center.access import Actor
     from config_center.ledger.words import Committed
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from config_center.space import Space
 
 _CANCEL = "cancel"
+_HASH = b"config-center/request-hash/1\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,8 @@ class Wish:
 class Changes:
     """The writes of a center."""
 
-    def __init__(self, kek: Kek, clock_ms: Callable[[], int], rng: Rng) -> None:
-        self._secret = hashlib.sha256(b"config-center/request-hash/1\n" + kek.secret).digest()
+    def __init__(self, keks: Callable[[], Keks], clock_ms: Callable[[], int], rng: Rng) -> None:
+        self._keks = keks
         self._clock_ms = clock_ms
         self._rng = rng
 
@@ -98,14 +100,16 @@ class Changes:
         ident = self._rng(16).hex()
         if wish.idempotency_key is not None:
             ident = change_id(ns, actor.name, wish.idempotency_key)
+        newest, *older = self._hashes(wish.verb, wish.asked)
         draft = Draft(
             ident,
-            self._hash(wish.verb, wish.asked),
+            newest,
             actor.name,
             plan,
             check_comment(wish.comment),
             actor.request_id,
             minted=wish.idempotency_key is None,
+            also=tuple(older),
         )
         return await space.ledger.submit(draft)
 
@@ -162,9 +166,11 @@ class Changes:
             ) from None
         return _state_json(ident, done.header)
 
-    def _hash(self, verb: str, asked: Mapping[str, Any]) -> str:
+    def _hashes(self, verb: str, asked: Mapping[str, Any]) -> list[str]:
+        """One for each key-encryption key: a retry may come after they were exchanged."""
         text = orjson.dumps([verb, asked], option=orjson.OPT_SORT_KEYS)
-        return hmac.digest(self._secret, text, "sha256").hex()
+        secrets = [hashlib.sha256(_HASH + kek.secret).digest() for kek in self._keks().keys]
+        return [hmac.digest(secret, text, "sha256").hex() for secret in secrets]
 
 
 def key_answer(header: Header, key: str, warnings: list[str]) -> Answer:

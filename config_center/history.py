@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from client_sdk.contents import Content
     from config_center.journal_tables import Version
     from config_center.publishing import Condition
-    from config_center.schemas import Binding
     from config_center.space import Space
 
 
@@ -28,7 +27,8 @@ class Histories:
     async def version(self, key: str, number: int) -> dict[str, Any]:
         """One version. Raises Problem 404."""
         found = await self._get(key, number)
-        value = reading.value_words(found.content, self._binding(key))
+        state = self._ledger.state
+        value = reading.value_words(found.content, binding_of(state, key), state.entries)
         return {"key": key, **reading.version_words(found), **value}
 
     async def versions(self, key: str, limit: int, after: str | None) -> dict[str, Any]:
@@ -45,8 +45,8 @@ class Histories:
         new = numbers[-1] if after is None else after
         old = self._earlier(key, numbers, new) if before is None else before
         first, second = await self._get(key, old), await self._get(key, new)
-        bound = self._binding(key)
-        return await asyncio.to_thread(reading.compare, key, bound, first, second, form)
+        state = self._ledger.state
+        return await asyncio.to_thread(reading.compare, key, state, first, second, form)
 
     async def way_back(self, key: str, to: int | None, condition: Condition) -> Operation:
         """
@@ -81,9 +81,6 @@ class Histories:
                 key=key,
                 version=number,
             )
-
-    def _binding(self, key: str) -> Binding | None:
-        return binding_of(self._ledger.state, key)
 
     def _earlier(self, key: str, numbers: list[int], new: int) -> int:
         entry = self._ledger.state.entries.get(key)

@@ -294,6 +294,22 @@ class Journal:
         query = "SELECT dek, wrapped FROM ring WHERE ns = ?"
         return dict(await self.transact(lambda db: db.execute(query, (ns,)).fetchall()))
 
+    async def keep_ring(self, ns: str, ring: Ring) -> None:
+        """Exchange the wrappings of data keys that are known here; whoever asks has judged them."""
+        rows = [(wrapped, ns, dek) for dek, wrapped in ring.items()]
+        query = "UPDATE ring SET wrapped = ? WHERE ns = ? AND dek = ?"
+        await self.transact(lambda db: db.executemany(query, rows))
+
+    async def drop_ring(self, ns: str, deks: Iterable[str]) -> None:
+        """Take data keys out for good: overwritten, also where the log of the file still has it."""
+        rows = [(ns, dek) for dek in deks]
+        await self.transact(
+            lambda db: db.executemany("DELETE FROM ring WHERE ns = ? AND dek = ?", rows)
+        )
+        await asyncio.get_running_loop().run_in_executor(
+            self._thread, lambda: self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        )
+
     async def pruned_until(self, ns: str, key: str, version: int) -> int | None:
         """When (milliseconds) versions as old as this one last went; ``None``: none of them did."""
         return await self.transact(lambda db: pruned_until(db, ns, key, version))
@@ -363,6 +379,7 @@ def _prepare(path: Path) -> sqlite3.Connection:
     db.execute("PRAGMA auto_vacuum=INCREMENTAL")  # counts for a new file; an old one only reuses
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=FULL")
+    db.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten: a shredded key is gone
     db.executescript(SCHEMA)
     tag = int.from_bytes(os.urandom(2), "big") % 1024
     db.execute("INSERT OR IGNORE INTO about VALUES ('tag', ?)", (tag,))

@@ -7,8 +7,10 @@ file            what it does                    when it is lost
 ``root.key``    signs the list of signing keys  no signing key can be replaced: keep a copy apart
 ``signing.key`` signs records and beats         the root vouches for a new one
 ``trust.json``  the list; public (0644)         copied back from any client
-``secrets.key`` opens sealed fields (the KEK)   every secret must be published again
+``secrets.key`` opens sealed fields (the KEKs)  every secret must be published again
 =============== =============================== ==================================================
+
+``secrets.key`` is there only where no other source of key-encryption keys is set.
 
 ``trust.json`` is written last and says that the set is complete. Before that, a start that was cut
 short is simply continued: keys that exist are kept, nothing has used them yet. After that nothing
@@ -24,13 +26,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from client_sdk.errors import NotTrusted, SettingInvalid
+from client_sdk.keks import Kek, Keks, open_source
 from client_sdk.private_files import read_private, write_private
-from client_sdk.sealing import Kek
 from client_sdk.signing import SigningKey, TrustList, show_public
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from client_sdk.keks import KekSource
 
     Rng = Callable[[int], bytes]
 
@@ -46,24 +50,27 @@ class CenterKeys:
 
     signing: SigningKey
     trust: TrustList
-    kek: Kek
+    keks: Keks
     root: SigningKey | None
 
 
-def load_or_create(data: Path, rng: Callable[[int], bytes]) -> CenterKeys:
+def load_or_create(
+    data: Path, rng: Callable[[int], bytes], source: KekSource | None = None
+) -> CenterKeys:
     """
-    The keys in ``data``, made there at the first start.
+    The keys in ``data``, made there at the first start; ``source`` has the key-encryption keys
+    (None: ``data`` has).
 
     The caller owns the directory (no two starts at once). Blocks on the disk. Raises SettingInvalid
     for a file that is missing, damaged, open to others or of another center; OSError when the
     directory cannot be written.
     """
     if not (data / TRUST).exists():
-        _create(data, rng)
-    return load(data)
+        _create(data, rng, source)
+    return load(data, source)
 
 
-def load(data: Path) -> CenterKeys:
+def load(data: Path, source: KekSource | None = None) -> CenterKeys:
     """The complete set in ``data``. Raises SettingInvalid."""
     trust = _load_trust(data / TRUST)
     root = _load_key(data / ROOT) if (data / ROOT).exists() else None
@@ -78,14 +85,16 @@ def load(data: Path) -> CenterKeys:
             f"{data / SIGNING} ({signing.kid}) is not in the list of {data / TRUST}, so no client "
             "would believe it; put the files of one center together, from one backup"
         )
-    return CenterKeys(signing, trust, Kek.load(_present(data / SECRETS)), root)
+    if source is None:
+        source = open_source("file", str(_present(data / SECRETS)), SECRETS)
+    return CenterKeys(signing, trust, source.read(), root)
 
 
-def _create(data: Path, rng: Rng) -> None:
+def _create(data: Path, rng: Rng, source: KekSource | None) -> None:
     root = _load_or_make_key(data / ROOT, rng)
     signing = _load_or_make_key(data / SIGNING, rng)
-    if not (data / SECRETS).exists():
-        Kek.generate(rng).save(data / SECRETS)
+    if source is None and not (data / SECRETS).exists():
+        Keks((Kek.generate(rng),)).save(data / SECRETS)
     trust = TrustList.issue(root, {signing.kid: signing.public}, version=1)
     write_private(data / TRUST, trust.encode().decode("utf-8"), mode=0o644)
 

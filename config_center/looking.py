@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from client_sdk.errors import ConfigError
+from client_sdk.keks import Keks, KekSource
 from client_sdk.records import Position
 from client_sdk.signing import Verifier
 from config_center import keys
@@ -60,7 +61,7 @@ def look_at_machine(settings: Settings) -> Facts:
         open_files=1 << 30 if soft == resource.RLIM_INFINITY else soft,
         watches=settings.admission.watches,
         ack_replicas=settings.ack_replicas,
-        keys=_keys(data),
+        keys=_keys(data, settings.kek_source),
         files=_files(data),
         disk=look_at_disk(data),
     )
@@ -109,7 +110,7 @@ async def look_without_center(settings: Settings) -> Facts:
     journal = await asyncio.to_thread(look_at_journal, settings.data)
     facts = replace(facts, store=await _store_of(settings), journal=journal)
     if facts.keys == "" and settings.peers:
-        loaded = await asyncio.to_thread(keys.load, settings.data)
+        loaded = await asyncio.to_thread(keys.load, settings.data, _looked_at(settings.kek_source))
         others = Peers(settings.peers, loaded.signing, Verifier(loaded.trust))
         facts = replace(facts, peers=await others.look())
     return facts
@@ -183,14 +184,27 @@ async def _store_of(settings: Settings) -> StoreFacts | Mapping[str, StoreFacts 
         await store.close()
 
 
-def _keys(data: Path) -> str | None:
+def _keys(data: Path, source: KekSource | None) -> str | None:
     if not (data / keys.TRUST).exists():
         return None
     try:
-        keys.load(data)
+        keys.load(data, _looked_at(source))
     except (ConfigError, OSError) as error:
         return str(error)
     return ""
+
+
+def _looked_at(source: KekSource | None) -> KekSource | None:
+    """A command is not run for a look; it is at every start."""
+    return _Unasked("", "") if source is not None and source.kind == "command" else source
+
+
+class _Unasked(KekSource):
+    kind = "unasked"
+    where = "a command"
+
+    def read(self) -> Keks:
+        return Keks()
 
 
 def _files(data: Path) -> tuple[FileFacts, ...]:

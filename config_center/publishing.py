@@ -23,6 +23,7 @@ from config_center.ledger.words import Planned
 from config_center.problems import Problem, invalid, not_found, too_large
 from config_center.rollouts.plan import supersede
 from config_center.schemas import binding_of
+from config_center.secrets.shredding import gone_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -74,7 +75,8 @@ class Condition:
 class Operation:
     """
     One parsed operation. ``put`` has value, format and text; ``rollback`` has the old ``content``
-    with its body, and in ``expects`` the version the way back was counted from.
+    with its body, and in ``expects`` the version the way back was counted from. ``anew``: its
+    secrets get new data keys although they are as they were.
     """
 
     op: str
@@ -85,6 +87,7 @@ class Operation:
     content: Content | None = None
     expects: tuple[int | None] | None = None
     condition: Condition = field(default_factory=Condition)
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +190,16 @@ class _Work:
             raise _moved(operation.key, entry)
         old = operation.content
         binding = binding_of(self._state, operation.key)
+        value, text = decode_body(old)
+        if gone_in(value, self._state.entries):
+            raise Problem(
+                "shredded",
+                f"version {old.version} of {operation.key} cannot come back: its secret was "
+                "destroyed; publish the value with a secret instead",
+                key=operation.key,
+                version=old.version,
+            )
         if binding is not None:
-            value, text = decode_body(old)
             binding.check(operation.key, value)
             if clear_secrets(value, binding.secret_paths):
                 # Published before its fields were secret: it does not come back readable.
@@ -202,7 +213,7 @@ class _Work:
         binding = binding_of(self._state, key)
         if binding is not None:
             binding.check(key, operation.value)
-        content = None if entry is None else entry.content
+        content = None if entry is None or operation.anew else entry.content
         before = None if content is None else decode_body(content)[0]
         paths = () if binding is None else binding.secret_paths
         return self._encoded(operation, entry, self._seal(operation, before, paths))
@@ -227,8 +238,10 @@ class _Work:
         sealer = replace(sealer, ring=known)
         try:
             sealed, added = seal_value(operation.value, paths, before, operation.key, sealer)
-        except (InvalidValue, SealedValue) as error:
+        except InvalidValue as error:
             raise invalid(f"{operation.key}: {error}", key=operation.key) from None
+        except SealedValue as error:
+            raise Problem("key-missing", error.reason, key=operation.key) from None
         self.added.update(added)
         return sealed
 

@@ -15,9 +15,10 @@ from client_sdk.sealing import clear_secrets, masked
 from config_center.problems import invalid, too_large
 from config_center.rollouts.book import timestamp
 from config_center.schemas import binding_of
+from config_center.secrets.shredding import Shredded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from client_sdk.contents import Content, Op, Rollout
     from client_sdk.records import Header
@@ -54,25 +55,33 @@ def rollout_words(rollout: Rollout | None) -> dict[str, Any] | None:
     }
 
 
-def value_words(content: Content | None, bound: Binding | None) -> dict[str, Any]:
-    """The value of a content, secret fields masked; its text unless it is json."""
+def value_words(
+    content: Content | None, bound: Binding | None, keys: Collection[str]
+) -> dict[str, Any]:
+    """
+    The value of a content, secret fields masked; its text unless it is json. ``keys`` are those of
+    the namespace, which say what was shredded.
+    """
     if content is None:
         return {"value": None, "format": None, "sha256": None}
-    value, text = _shown(content, bound)
+    value, text = _shown(content, bound, keys)
     words = {"value": value, "format": content.format, "sha256": content.sha256}
     return words if text is None else {**words, "text": text}
 
 
-def _shown(content: Content, bound: Binding | None) -> tuple[Any, str | None]:
+def _shown(
+    content: Content, bound: Binding | None, keys: Collection[str]
+) -> tuple[Any, str | None]:
     """
     Value and text as people may see them. A field is masked when it is secret today, also in a
     version that was published before it was; the text of such a version is not shown at all.
     """
     value, text = decode_body(content)
     paths = () if bound is None else bound.secret_paths
+    gone = Shredded(keys)
     if not paths:
-        return masked(value), text
-    return masked(value, paths), None if clear_secrets(value, paths) else text
+        return masked(value, (), gone), text
+    return masked(value, paths, gone), None if clear_secrets(value, paths) else text
 
 
 def key_words(state: NamespaceState, entry: Entry, about: About | None) -> dict[str, Any]:
@@ -83,7 +92,7 @@ def key_words(state: NamespaceState, entry: Entry, about: About | None) -> dict[
         "version": entry.version,
         "latest": entry.latest,
         "kind": None if bound is None else bound.kind,
-        **value_words(entry.content, bound),
+        **value_words(entry.content, bound, state.entries),
         "epoch": entry.position.e,
         "revision": entry.position.v,
         "comment": None if about is None else about.comment,
@@ -112,7 +121,7 @@ def row_words(state: NamespaceState, entry: Entry) -> dict[str, Any]:
 
 
 def resolve(
-    entry: Entry, bound: Binding | None, unit: str, attributes: Mapping[str, str]
+    state: NamespaceState, entry: Entry, unit: str, attributes: Mapping[str, str]
 ) -> dict[str, Any]:
     """What one unit (a device, or an instance where the rollout goes by these) gets, and why."""
     rollout, content = entry.rollout, entry.content
@@ -123,7 +132,7 @@ def resolve(
         content = rollout.content
     return {
         "key": entry.key,
-        **value_words(content, bound),
+        **value_words(content, binding_of(state, entry.key), state.entries),
         "version": None if content is None else content.version,
         "arm": decision.arm,
         "reason": decision.reason,
@@ -187,11 +196,12 @@ def _op_words(op: Op) -> dict[str, Any]:
 
 
 def compare(
-    key: str, bound: Binding | None, before: Version, after: Version, form: str
+    key: str, state: NamespaceState, before: Version, after: Version, form: str
 ) -> dict[str, Any]:
     """The difference between two versions; secrets are masked before they are compared."""
-    old, old_text = _shown(before.content, bound)
-    new, new_text = _shown(after.content, bound)
+    bound = binding_of(state, key)
+    old, old_text = _shown(before.content, bound, state.entries)
+    new, new_text = _shown(after.content, bound, state.entries)
     words: dict[str, Any] = {
         "key": key,
         "from": before.content.version,

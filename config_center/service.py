@@ -28,18 +28,20 @@ from config_center.recovering import Recovery
 from config_center.reports import Reports
 from config_center.rollouts.plan import Move
 from config_center.schemas import binding_of, compile_binding, kinds_json
+from config_center.secrets.exchange import Exchange
+from config_center.secrets.values import Secrets
 from config_center.space import Space
 from config_center.tokens import Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from client_sdk.sealing import Kek
     from client_sdk.signing import TrustList
     from client_sdk.state import NamespaceState
     from config_center.access import Actor
     from config_center.ledger.ledger import Ledger
     from config_center.ledger.registry import Registry
+    from config_center.secrets.exchange import HeldKeks
     from config_center.settings import Limits
 
 __all__ = ["Answer", "Service"]
@@ -52,7 +54,7 @@ class Service:
         self,
         registry: Registry,
         limits: Limits,
-        kek: Kek,
+        keks: HeldKeks,
         trust: TrustList,
         *,
         clock_ms: Callable[[], int],
@@ -61,10 +63,11 @@ class Service:
         self.registry = registry
         self.trust = trust
         self._limits = limits
-        self._kek = kek
+        self.keks = Exchange(registry, keks, rng)
         self._rng = rng
         self._spaces: dict[str, Space] = {}
-        self._changes = Changes(kek, clock_ms, rng)
+        self._changes = Changes(lambda: self.keks.all, clock_ms, rng)
+        self.secrets = Secrets(self._space, self._changes, self.keks)
         self.tokens = Tokens(registry, rng)
         self.reports = Reports(registry, self._spaces, clock_ms)
         self.recovery = Recovery(registry)
@@ -76,9 +79,11 @@ class Service:
                 await self._add(ledger)
         self.registry.on_attached = self._add
         self.reports.start()
+        self.keks.start()
 
     async def close(self) -> None:
         """Stop following."""
+        await self.keks.close()
         await self.reports.close()
         for space in self._spaces.values():
             space.close()
@@ -204,8 +209,7 @@ class Service:
     def resolve(self, ns: str, key: str, unit: str, attributes: dict[str, str]) -> dict[str, Any]:
         """What one unit gets of a key, and why."""
         space = self._space(ns)
-        bound = binding_of(space.ledger.state, key)
-        return reading.resolve(space.entry(key), bound, unit, attributes)
+        return reading.resolve(space.ledger.state, space.entry(key), unit, attributes)
 
     def keys(self, ns: str, prefix: str, limit: int, after: str | None) -> dict[str, Any]:
         """Keys with version, format, size and rollout."""
@@ -359,7 +363,7 @@ class Service:
         return key_answer(header, operation.key, warnings)
 
     async def _add(self, ledger: Ledger) -> Space:
-        space = Space(ledger, self._limits, self._kek, self._rng)
+        space = Space(ledger, self._limits, lambda: self.keks.keks, self._rng)
         await space.open()
         self._spaces[ledger.ns] = space
         return space

@@ -41,6 +41,7 @@ from client_sdk.settings import (
     refuse_misspelt,
     without_password,
 )
+from config_center.kek_settings import Hidden, KekSettings
 
 FILE = Path("config-center.toml")
 _KIB, _MIB = 1 << 10, 1 << 20
@@ -145,7 +146,7 @@ class Admission(_Section):
     wrong_token_burst: float = Field(50, ge=1, description="the same, at once after a silence")
 
 
-class Settings(_Section):
+class Settings(_Section, KekSettings):
     """Everything that can be set."""
 
     listen: Annotated[Listen, BeforeValidator(parse_listen)] = Field(
@@ -364,6 +365,8 @@ def _reach(settings: Settings, name: str) -> object:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, Hidden):
+        return "***"
     if isinstance(value, SecretStr):
         return without_password(value.get_secret_value())
     if isinstance(value, tuple):

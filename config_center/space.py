@@ -26,8 +26,11 @@ from config_center.schemas import PREFIX
 from config_center.sizes import Sizes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from client_sdk.keks import Keks
     from client_sdk.records import Record
-    from client_sdk.sealing import Kek, Rng
+    from client_sdk.sealing import Rng
     from client_sdk.state import Entry, NamespaceState
     from config_center.ledger.ledger import Ledger
     from config_center.ledger.words import Planned
@@ -50,14 +53,14 @@ class _Rendered:
 class Space:
     """``past`` follows the ledger in a task of its own; :meth:`catch_up` brings it up to now."""
 
-    def __init__(self, ledger: Ledger, limits: Limits, kek: Kek, rng: Rng) -> None:
+    def __init__(self, ledger: Ledger, limits: Limits, keks: Callable[[], Keks], rng: Rng) -> None:
         self.ledger = ledger
         self.past = Past()
         self.fleet = Fleet()
         self.cursors: dict[str, str] = {}
         self._limits = limits
         self._sizes = Sizes()
-        self._kek = kek
+        self._keks = keks
         self._rng = rng
         self._rendered: dict[str, _Rendered] = {}
         self._sorted: tuple[NamespaceState | None, list[str]] = (None, [])
@@ -146,9 +149,12 @@ class Space:
         """What a change comes to here. Raises Problem."""
         ring = self._known_ring()
         extra: dict[str, RingEntry] = {}
-        if self._fingerprint is not None and FINGERPRINT not in ring:
+        if dry:
+            # With a fingerprint key that is nobody's: a dry run confirms no guess at a secret.
+            ring = {name: entry for name, entry in ring.items() if name != FINGERPRINT}
+        elif self._fingerprint is not None and FINGERPRINT not in ring:
             extra[FINGERPRINT] = self._fingerprint
-        sealer = Sealer(self.ledger.ns, ring, self._kek, self._rng)
+        sealer = Sealer(self.ledger.ns, ring, self._keks(), self._rng)
         planned = plan_change(state, change, Tools(self._limits, sealer, extra))
         self._check_room(state, planned)
         made = planned.ring.get(FINGERPRINT)

@@ -39,6 +39,7 @@ from config_center.ledger.recovery import (
     remember,
     require_newer_than_base,
 )
+from config_center.ledger.rings import all_of_both, is_about_ring, settle, take_up
 from config_center.ledger.watchers import Watchers
 from config_center.ledger.words import Committed, Incomplete, Mode, TooOld
 from config_center.ledger.writer import Writer
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from client_sdk.records import Beat, Record
     from client_sdk.signing import SigningKey, TrustList, Verifier
     from config_center.journal import Journal
+    from config_center.ledger.rings import RingRule
     from config_center.ledger.watchers import Watcher
     from config_center.ledger.words import Draft
     from config_center.store.base import Store, StoredHead
@@ -60,7 +62,6 @@ log = logging.getLogger(__name__)
 
 _RECENT = 1000
 _MAX_HEARD = 100
-_DEK = b'"dek"'  # in the body of whatever is sealed
 _MODE_DETAIL = {
     Mode.STARTING: "the center is still reading {ns}; try again in a moment",
     Mode.UNREACHABLE: "the store cannot be reached; publishing goes on when it is back",
@@ -108,6 +109,7 @@ class Ledger:
         self.observers: list[Callable[[Record], None]] = []
         self.heard: dict[str, Record] = {}  # by whom: proof of what the store's head lacks
         self.ask_peers: Callable[[Ledger], Awaitable[None]] = _nobody
+        self.ring_rule: RingRule = all_of_both
         self.recent: OrderedDict[Position, Record] = OrderedDict()
         self.lock = asyncio.Lock()
         self._writer = Writer(self)
@@ -271,9 +273,10 @@ class Ledger:
         if proven.hole and not behind:
             news, judged = await rejoin(self, proven.head, mine)
             again = judged.again
-        if news or image.ring:
-            await self.journal.seen(self.ns, news, image.ring)
-        self.ring = image.ring
+        ring = await settle(self, image.ring, proven.state)
+        if news or ring:
+            await self.journal.seen(self.ns, news, ring)
+        self.ring = ring
         self.believe(proven.state, proven.head, news)
         return again
 
@@ -291,8 +294,8 @@ class Ledger:
         except NotVerified:
             return False
         ring = self.ring
-        if any(_DEK in body for row in rows for body in row.bodies.values()):
-            ring = await self.store.read_ring(self.ns)
+        if any(map(is_about_ring, rows)):
+            ring = await settle(self, await self.store.read_ring(self.ns), state)
         await self.journal.seen(self.ns, rows, None if ring is self.ring else ring)
         self.ring = ring
         self.believe(state, rows[-1], rows)
@@ -313,7 +316,7 @@ class Ledger:
 
     async def inspect(self) -> None:
         """Compare the store with the verified state (the background guard)."""
-        ring = dict(self.ring)  # before the store is read: what is in it now is there already
+        known = self.ring  # before the store is read: what is in it now is there already
         image = await self.store.read_image(self.ns)
         if image is None:
             return  # the next beat says so
@@ -326,6 +329,7 @@ class Ledger:
             if not moved:
                 recent = dict(self.recent)
                 state = self.state
+                ring = self.ring_rule(self.ns, known, image.ring, state.entries)
                 difference = await asyncio.to_thread(
                     compare, state, image, rows or [], recent, ring
                 )
@@ -333,6 +337,8 @@ class Ledger:
                 self.set_mode(Mode.TAMPERED, difference)
             elif moved or self.mode is Mode.TAMPERED:
                 await self.refresh()
+            elif self.ring is known:
+                await take_up(self, image.ring)
 
     async def _read_recent_log(self) -> list[Record] | None:
         """The rows that memory can be compared with; clients verify the rest by signature."""

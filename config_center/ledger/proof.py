@@ -94,7 +94,10 @@ def compare(
     if len(image.entries) != len(state.entries):
         return "a current record was removed behind the center's back"
     if any(image.ring.get(name) != wrapped for name, wrapped in ring.items()):
-        return "a data key of its secrets was changed behind the center's back"
+        return (
+            "a data key of its secrets was changed behind the center's back, or wrapped by a "
+            "key-encryption key that this center does not have"
+        )
     return _compare_log(state, log, recent)
 
 

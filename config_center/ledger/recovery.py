@@ -24,6 +24,7 @@ import time
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from client_sdk.data_keys import without_shredded
 from client_sdk.errors import NotVerified
 from client_sdk.records import GENESIS, START
 from client_sdk.state import NamespaceState
@@ -200,7 +201,7 @@ async def remember(ledger: Ledger) -> None:
     ledger.remembered = True  # once: this reads the whole journal
     head = rows[-1] if rows else None if base is None else base.head
     if state is not None and head is not None:
-        ledger.ring = ring
+        ledger.ring = without_shredded(ring, state.entries)
         ledger.believe(state, head, ())
 
 
@@ -248,9 +249,12 @@ async def restore(ledger: Ledger, whole: Proven, author: str, comment: str) -> N
     minted = await journal.mint_epoch(ns, above, next_epoch)
     draft = Draft(f"restore-{minted}", "", author, _nothing, comment, type="restore")
     record, state = sign(ledger, draft, Planned(()), whole.state, epoch=minted)
-    await journal.intend(ns, [record], whole.ring)
+    shredded = {*whole.state.entries, *ledger.state.entries}  # also what is newer than ``whole``
+    ring = ledger.ring_rule(ns, await journal.ring(ns), whole.ring, shredded)
+    await journal.intend(ns, [record], ring)
+    await journal.keep_ring(ns, ring)
     pending = Pending(record, tuple(state.entries.values()), state)
-    outcome = await ledger.store.restore(pending, whole.ring, await _ids(ledger, whole.head))
+    outcome = await ledger.store.restore(pending, ring, await _ids(ledger, whole.head))
     if not isinstance(outcome, Committed):
         await journal.mark([record.c], "refused")
         raise Problem("not-empty", f"the store has a head of {ns} again; look before you go on")
@@ -260,7 +264,7 @@ async def restore(ledger: Ledger, whole: Proven, author: str, comment: str) -> N
     await journal.mark([record.c], "committed")
     judged = judge(beyond, ())
     await _tell(ledger, Judged((), (*judged.again, *judged.waiting), judged.void))
-    ledger.ring = dict(whole.ring)
+    ledger.ring = ring
     ledger.believe(state, record, [record])
     log.warning("namespace %s: restored by %s at %s", ns, author, record.position)
 

@@ -23,6 +23,7 @@ from config_center.ledger.ending import end
 from config_center.ledger.keeper import Keeper
 from config_center.ledger.ledger import Ledger
 from config_center.ledger.pruning import Pruner
+from config_center.ledger.rings import all_of_both
 from config_center.ledger.words import Draft, Mode, Planned
 from config_center.ledger.writer import sign
 from config_center.problems import Problem, not_found
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from client_sdk.signing import SigningKey, TrustList, Verifier
     from config_center.journal import Journal
     from config_center.ledger.keeper import Rhythm
+    from config_center.ledger.rings import RingRule
     from config_center.store.base import Store
 
 log = logging.getLogger(__name__)
@@ -71,6 +73,7 @@ class Registry:
         self._turn = asyncio.Lock()
         self._trust: TrustList | None = None
         self.ask_peers: Callable[[Ledger], Awaitable[None]] = _ignore
+        self.ring_rule: RingRule = all_of_both
         self.peers_know: Callable[[str], Awaitable[bool]] = _nobody_knows
         self._ended: set[str] = set()
         self._looked_through: NamespaceState | None = None
@@ -266,6 +269,7 @@ class Registry:
     async def _attach(self, ns: str) -> Ledger:
         ledger = Ledger(ns, self.store, self.journal, self.key, self.verifier)
         ledger.ask_peers = self.ask_peers
+        ledger.ring_rule = self.ring_rule
         self._ledgers[ns] = ledger
         await ledger.open()
         if ledger.mode is Mode.ENDED:  # it ended while this center was away, or before

@@ -192,7 +192,7 @@ class Writer:
             return False
         if known.header.type == "cancel" and draft.type != "cancel":
             raise Problem("cancelled", "this change was cancelled; publish it under a new id")
-        if known.header.req_hash != draft.req_hash:
+        if known.header.req_hash not in (draft.req_hash, *draft.also):
             raise Problem(
                 "id-reused",
                 f"the idempotency key was used for another request, at {known.position}; "

@@ -189,7 +189,15 @@ class Store(ABC):
 
     @abstractmethod
     async def write_ring(self, ns: str, entries: Ring) -> None:
-        """Add wrapped data keys."""
+        """Add wrapped data keys; what is there stays as it is."""
+
+    @abstractmethod
+    async def rewrap_ring(self, ns: str, entries: Mapping[str, tuple[str, str]]) -> int:
+        """Exchange (was, becomes) of data keys that are still as they were; how many these are."""
+
+    @abstractmethod
+    async def drop_ring(self, ns: str, deks: Sequence[str]) -> None:
+        """Take data keys out for good."""
 
     @abstractmethod
     async def read_trust(self, ns: str) -> bytes | None:

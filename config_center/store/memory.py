@@ -170,6 +170,16 @@ class MemoryStore(Store):
         for dek, entry in entries.items():
             self.spaces[ns].ring.setdefault(dek, entry)
 
+    async def rewrap_ring(self, ns: str, entries: Mapping[str, tuple[str, str]]) -> int:
+        ring = self.spaces[ns].ring
+        fresh = {dek: new for dek, (old, new) in entries.items() if ring.get(dek) == old}
+        ring.update(fresh)
+        return len(fresh)
+
+    async def drop_ring(self, ns: str, deks: Sequence[str]) -> None:
+        for dek in deks:
+            self.spaces[ns].ring.pop(dek, None)
+
     async def read_trust(self, ns: str) -> bytes | None:
         return self.spaces[ns].trust
 

@@ -39,7 +39,6 @@ from config_center.store.base import (
     Empty,
     NewHistory,
     Retention,
-    Store,
     StoredHead,
     StoreDown,
     StoreRefused,
@@ -54,6 +53,7 @@ from config_center.store.decoding import (
     proof_of,
     text_of,
 )
+from config_center.store.rings import RingsOnRedis
 from config_center.store.script_line import TIMEOUT, refusal
 from config_center.store.scripts import (
     hashes_of,
@@ -89,7 +89,7 @@ _OUTCOMES: dict[bytes, CommitOutcome] = {
 }
 
 
-class RedisStore(Store):
+class RedisStore(RingsOnRedis):
     """
     A Redis or Valkey, by URL (redis, rediss, unix; +sentinel, +cluster).
 
@@ -266,20 +266,6 @@ class RedisStore(Store):
         names = [Keyspace(ns).body(sha) for sha in wanted]
         found = await self._read(ns, lambda redis: redis.mget(names))
         return {sha: body for sha, body in zip(wanted, found, strict=True) if body is not None}
-
-    async def read_ring(self, ns: str) -> Ring:
-        with proof_of(ns):
-            ring = await self._look(ns, lambda redis: redis.hgetall(Keyspace(ns).ring))
-            return {text_of(dek): text_of(entry) for dek, entry in ring.items()}
-
-    async def write_ring(self, ns: str, entries: Ring) -> None:
-        def ask(redis: redis.Redis) -> Awaitable[Any]:
-            pipe = redis.pipeline(transaction=True)
-            for dek, entry in entries.items():
-                pipe.hsetnx(Keyspace(ns).ring, dek, entry)
-            return pipe.execute()
-
-        await self._read(ns, ask)
 
     async def read_trust(self, ns: str) -> bytes | None:
         with proof_of(ns):

@@ -1,7 +1,6 @@
 import copy
 import json
 import random
-import stat
 import subprocess
 import sys
 
@@ -9,14 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client_sdk.errors import InvalidValue, SealedValue, SettingInvalid
+from client_sdk.errors import InvalidValue, SealedValue
+from client_sdk.keks import Kek, Keks
 from client_sdk.sealing import (
     FINGERPRINT,
-    Kek,
     RingEntry,
     Sealer,
     check_no_foreign_seals,
     contains_seal,
+    data_keys,
     masked,
     open_value,
     pointer,
@@ -24,6 +24,7 @@ from client_sdk.sealing import (
 )
 
 KEK = Kek.from_secret(b"k" * 32)
+KEKS = Keks((KEK,))
 SECRETS = [("api_key",), ("providers", "*", "key")]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=8),
@@ -35,19 +36,19 @@ JSON = st.recursive(
 class World:
     """One namespace's ring, as a center fills it."""
 
-    def __init__(self, ns="prod", kek=KEK, seed=0):
-        self.ns, self.kek, self.ring = ns, kek, {}
+    def __init__(self, ns="prod", keks=KEKS, seed=0):
+        self.ns, self.keks, self.ring = ns, keks, {}
         self.rng = random.Random(seed).randbytes
 
     def seal(self, value, previous=None, key="llm", secrets=SECRETS):
-        sealer = Sealer(self.ns, self.ring, self.kek, self.rng)
+        sealer = Sealer(self.ns, self.ring, self.keks, self.rng)
         sealed, added = seal_value(value, secrets, previous, key, sealer)
         assert not added.keys() & self.ring.keys()
         self.ring.update(added)
         return sealed
 
-    def open(self, value, key="llm", ns=None, kek=KEK):
-        return open_value(value, ns or self.ns, key, self.ring, kek)
+    def open(self, value, key="llm", ns=None, keks=KEKS):
+        return open_value(value, ns or self.ns, key, self.ring, keks)
 
 
 def test_a_secret_field_is_sealed_and_opens_to_what_it_was():
@@ -152,10 +153,57 @@ def test_sending_back_what_was_shown_means_unchanged(form):
     assert world.seal({**form(first), "model": "b"}, previous=first) == {**first, "model": "b"}
 
 
+@pytest.mark.parametrize("shown", ["the shown form", "***"])
+def test_a41_what_a_page_shows_is_put_back_as_unchanged_and_never_stored(shown):
+    world = World()
+    first = world.seal({"api_key": "sk-1", "model": "a"})
+    if shown != "***":
+        shown = masked(first)["api_key"]
+
+    assert world.seal({"api_key": shown, "model": "b"}, previous=first) == {**first, "model": "b"}
+    for previous in (None, {"model": "a"}, {"api_key": "in clear"}):
+        with pytest.raises(InvalidValue, match=r"^/api_key: .*send the secret itself"):
+            world.seal({"api_key": shown}, previous=previous)
+
+
+def test_a_secret_whose_data_key_was_shredded_shows_only_that():
+    sealed = World().seal({"api_key": "sk-1", "providers": [{"key": "x"}]})
+    (dek,) = data_keys(sealed)
+    shredded = {"$sealed": {"shredded": True}}
+
+    assert masked(sealed, (), {dek}) == {"api_key": shredded, "providers": [{"key": shredded}]}
+    assert data_keys({"a": [{"$sealed": "x"}]}) == frozenset()
+    with pytest.raises(InvalidValue, match="not the one of the version before"):
+        check_no_foreign_seals({"api_key": shredded}, sealed)
+
+
+def test_several_keys_open_what_each_of_them_sealed_and_the_first_seals():
+    new = Kek.from_secret(b"n" * 32)
+    world = World()
+    old = world.seal({"api_key": "sk-1"})
+    world.keks = Keks((new, KEK))
+    fresh = world.seal({"api_key": "sk-2"}, previous=old)
+
+    assert world.ring[next(iter(data_keys(fresh)))].kek == new.id
+    assert [world.open(value, keks=world.keks)["api_key"] for value in (old, fresh)] == [
+        "sk-1",
+        "sk-2",
+    ]
+    with pytest.raises(SealedValue, match=f"this process has {KEK.id}"):
+        world.open(fresh)
+
+
+def test_without_the_key_that_seals_nothing_is_sealed():
+    world = World(keks=Keks())
+
+    with pytest.raises(SealedValue, match="lacks the key-encryption key that seals"):
+        world.seal({"api_key": "sk-1"})
+
+
 def test_a_value_without_seals_is_opened_by_being_left_alone():
     value = {"model": "m"}
 
-    assert open_value(value, "prod", "llm", {}, None) is value
+    assert open_value(value, "prod", "llm", {}, Keks()) is value
 
 
 def swapped_fields(world, sealed):
@@ -251,7 +299,7 @@ def test_an_element_moved_inside_a_list_does_not_open():
 def test_without_the_key_the_fields_and_the_setting_are_named():
     world = World()
     with pytest.raises(SealedValue) as refused:
-        world.open(world.seal({"api_key": "sk-1"}), kek=None)
+        world.open(world.seal({"api_key": "sk-1"}), keks=Keks())
 
     assert refused.value.reason == (
         "llm has sealed fields (/api_key) and no key to open them was given; "
@@ -266,8 +314,8 @@ def test_the_wrong_key_is_told_from_a_damaged_value():
     with pytest.raises(
         SealedValue, match=f"sealed for key '{KEK.id}', this process has {wrong.id}"
     ):
-        world.open(sealed, kek=wrong)
-    world.kek = wrong
+        world.open(sealed, keks=Keks((wrong,)))
+    world.keks = Keks((wrong,))
     with pytest.raises(SealedValue, match=r"give it the center's secrets.key"):
         world.seal({"api_key": "sk-2"})
 
@@ -350,35 +398,6 @@ def test_a_ring_entry_survives_its_text():
 def test_a_damaged_ring_entry_is_refused(text):
     with pytest.raises(SealedValue, match="entry of the key ring is damaged"):
         RingEntry.parse(text)
-
-
-def test_the_key_file_comes_back_and_is_private(tmp_path):
-    kek = Kek.generate(random.Random(1).randbytes)
-    kek.save(tmp_path / "secrets.key")
-
-    assert Kek.load(tmp_path / "secrets.key") == kek
-    assert stat.S_IMODE((tmp_path / "secrets.key").stat().st_mode) == 0o600
-    assert repr(kek) == f"Kek(id={kek.id})"
-
-
-def test_a_key_file_open_to_others_is_refused(tmp_path):
-    KEK.save(tmp_path / "secrets.key")
-    (tmp_path / "secrets.key").chmod(0o644)
-
-    with pytest.raises(SettingInvalid, match=r"the key-encryption key .* chmod 600"):
-        Kek.load(tmp_path / "secrets.key")
-
-
-@pytest.mark.parametrize(
-    "damage", [lambda t: t[:-6], lambda t: "0" + t, lambda t: "x y", lambda t: "x é"]
-)
-def test_a_damaged_key_file_is_refused(tmp_path, damage):
-    path = tmp_path / "secrets.key"
-    KEK.save(path)
-    path.write_text(damage(path.read_text()))
-
-    with pytest.raises(SettingInvalid, match="is damaged; restore it from a backup"):
-        Kek.load(path)
 
 
 def test_importing_it_does_not_load_cryptography():

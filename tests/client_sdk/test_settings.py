@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from client_sdk.errors import SettingInvalid
+from client_sdk.keks import open_source
 from client_sdk.settings import (
     Address,
     ClientSettings,
@@ -24,7 +25,7 @@ def test_an_empty_environment_means_the_center_on_this_machine():
         namespace="default",
         token=None,
         trust=None,
-        secret_key_file=None,
+        secret_key=None,
         state=None,
         state_home=Path("/state"),
     )
@@ -49,7 +50,7 @@ def test_every_variable_is_read(tmp_path):
         namespace="prod",
         token="cc_1",
         trust="ed25519:AAAA",
-        secret_key_file=Path("/k"),
+        secret_key=open_source("file", "/k", "CONFIG_CENTER_SECRET_KEY_FILE"),
         state=Path("/s"),
         state_home=Path("/state"),
     )
@@ -64,6 +65,16 @@ def test_the_process_environment_is_the_default(monkeypatch):
     assert (settings.namespace, settings.state_home) == (
         "from-outside",
         Path.home() / ".local/state",
+    )
+
+
+def test_keys_come_from_one_place():
+    both = {"CONFIG_CENTER_SECRET_KEY_FILE": "/k", "CONFIG_CENTER_SECRET_KEY": "id c2VjcmV0"}
+
+    with pytest.raises(SettingInvalid) as refused:
+        ClientSettings.from_environment(both)
+    assert str(refused.value) == (
+        "CONFIG_CENTER_SECRET_KEY_FILE and CONFIG_CENTER_SECRET_KEY are both set; keep one of them"
     )
 
 

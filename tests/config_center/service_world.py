@@ -7,8 +7,9 @@ import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from client_sdk.sealing import Kek
+from client_sdk.keks import Kek, Keks
 from config_center.access import Actor
+from config_center.secrets.exchange import HeldKeks
 from config_center.service import Service
 from config_center.settings import Limits
 from config_center.store.base import Store
@@ -22,14 +23,18 @@ KEK = Kek.from_secret(b"k" * 32)
 
 @contextlib.asynccontextmanager
 async def service(
-    home: Path, store: Store | None = None, limits: Limits | None = None
+    home: Path,
+    store: Store | None = None,
+    limits: Limits | None = None,
+    keks: Keks | None = None,
 ) -> AsyncIterator[Service]:
     """``default`` is there and empty."""
-    async with center(home, store) as registry:
+    held = HeldKeks(keks or Keks((KEK,)))
+    async with center(home, store, rule=held.believe) as registry:
         made = Service(
             registry,
             limits or Limits(),
-            KEK,
+            held,
             TRUST,
             clock_ms=lambda: NOW,
             rng=secrets.token_bytes,

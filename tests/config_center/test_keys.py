@@ -41,9 +41,9 @@ def test_a_later_start_changes_nothing(tmp_path):
     second = make(tmp_path, 2)
 
     assert contents(tmp_path) == files
-    assert (second.signing.kid, second.kek, second.trust) == (
+    assert (second.signing.kid, second.keks, second.trust) == (
         first.signing.kid,
-        first.kek,
+        first.keks,
         first.trust,
     )
 
@@ -60,7 +60,7 @@ def test_a_first_start_that_was_cut_short_is_continued(tmp_path, written):
     kept = [
         keys.root.kid == whole.root.kid,
         keys.signing.kid == whole.signing.kid,
-        keys.kek == whole.kek,
+        keys.keks == whole.keks,
     ]
     assert kept == [written > 0, written > 1, written > 2]
     assert set(contents(cut)) == set(FILES)

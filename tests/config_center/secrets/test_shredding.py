@@ -1,0 +1,57 @@
+"""What may be shredded, and what says so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from client_sdk.contents import Rollout
+from client_sdk.records import Position
+from client_sdk.state import Entry, NamespaceState
+from config_center.problems import Problem
+from config_center.secrets.shredding import Shredded, gone_in, plan_shred
+from tests.history import content
+
+
+def sealed(dek: str) -> dict[str, object]:
+    return {"api_key": {"$sealed": {"dek": dek}}}
+
+
+def state(entry: Entry | None, *shredded: str) -> NamespaceState:
+    entries = {} if entry is None else {entry.key: entry}
+    for dek in shredded:
+        name = f"_shredded.{dek}"
+        entries[name] = Entry(name, Position(1, 1), 1, content({}, 1), None)
+    return replace(NamespaceState.empty(), entries=entries)
+
+
+SERVED = Entry("llm", Position(1, 2), 2, content(sealed("new"), 2), None)
+
+
+def test_a_version_of_the_past_is_named_by_each_of_its_data_keys() -> None:
+    planned = plan_shred(state(SERVED, "c"), "llm", 1, ["b", "a", "c"])
+
+    assert [(op.key, op.op, op.latest) for op in planned.ops] == [
+        ("_shredded.a", "set", 1),
+        ("_shredded.b", "set", 1),
+    ]
+    assert plan_shred(state(None), "removed", 1, ["a"]).ops
+
+
+def test_what_is_served_is_not_shredded() -> None:
+    rollout = Rollout("r", 10.0, "device", "s", ("llm",), content(sealed("canary"), 3))
+    running = replace(SERVED, latest=3, rollout=rollout)
+
+    for dek, version in (("new", 2), ("canary", 3)):
+        with pytest.raises(Problem, match=f"version {version} of llm is served") as refused:
+            plan_shred(state(running), "llm", version, [dek])
+        assert refused.value.name == "in-use"
+
+
+def test_what_is_gone_is_known_by_the_keys_of_the_namespace() -> None:
+    keys = state(SERVED, "new").entries
+
+    assert ("new" in Shredded(keys), "old" in Shredded(keys)) == (True, False)
+    assert gone_in(sealed("new"), keys) == {"new"}
+    assert gone_in("text", keys) == frozenset()

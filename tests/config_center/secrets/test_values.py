@@ -1,0 +1,145 @@
+"""Secrets of the past: destroyed, sealed where they stood in clear, sealed anew."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config_center.problems import Problem
+from config_center.publishing import Put
+from config_center.service import Service
+from config_center.store.memory import MemoryStore
+from tests.config_center.service_world import ALICE, service
+
+LLM = {"type": "openai", "base_url": "https://a.example/v1", "api_key": "sk-1", "model": "m"}
+
+
+@contextlib.asynccontextmanager
+async def world(home: Path, store: MemoryStore | None = None) -> AsyncIterator[Service]:
+    async with service(home, store) as made:
+        if "_schema.llm" not in made.ledger("default").state.entries:
+            await made.set_schema("default", "llm", {"kind": "llm"}, ALICE)
+        yield made
+
+
+async def publish(made: Service, key: str = "llm", **changes: Any) -> Any:
+    return (await made.put("default", key, Put(value={**LLM, **changes}), ALICE)).body
+
+
+async def shown(made: Service, version: int) -> Any:
+    return (await made.key_version("default", "llm", version))["value"]["api_key"]["$sealed"]
+
+
+async def copies(made: Service) -> list[set[str]]:
+    ledger = made.ledger("default")
+    store, journal = await ledger.store.read_ring("default"), await ledger.journal.ring("default")
+    return [set(ring) for ring in (ledger.ring, store, journal)]
+
+
+async def test_a_shredded_secret_is_gone_from_every_copy_of_the_ring(tmp_path: Path) -> None:
+    store = MemoryStore()
+    async with world(tmp_path, store) as made:
+        await publish(made)
+        await publish(made, model="n")
+        await publish(made, api_key="sk-2")
+        before = await copies(made)
+
+        done = await made.secrets.shred("default", "llm", 1, ALICE)
+
+        (dek,) = done["data_keys"]
+        assert done["versions"] == [1, 2], "an unchanged secret has one data key"
+        assert await copies(made) == [ring - {dek} for ring in before]
+        assert [await shown(made, number) for number in (1, 2)] == [{"shredded": True}] * 2
+        assert set(await shown(made, 3)) == {"fp"}
+        assert dek.encode() not in (tmp_path / "journal.sqlite3-wal").read_bytes()
+        again = await made.secrets.shred("default", "llm", 1, ALICE)
+        assert again == done
+        with pytest.raises(Problem, match="version 1 of llm cannot come back") as refused:
+            await made.rollback("default", "llm", 1, ALICE)
+        assert refused.value.name == "shredded"
+    async with world(tmp_path, store) as made:  # what an old copy brings is taken out again
+        store.spaces["default"].ring[dek] = "x:AAAA"
+        await made.ledger("default").inspect()
+        assert await copies(made) == [ring - {dek} for ring in before]
+
+
+async def test_what_is_served_is_sealed_anew_before_it_is_shredded(tmp_path: Path) -> None:
+    async with world(tmp_path) as made:
+        await publish(made)
+        with pytest.raises(Problem, match="version 1 of llm is served"):
+            await made.secrets.shred("default", "llm", 1, ALICE)
+        before = await shown(made, 1)
+
+        done = await made.secrets.reseal("default", "llm", ALICE)
+        shredded = await made.secrets.shred("default", "llm", 1, ALICE)
+
+        assert (done["version"], shredded["versions"]) == (2, [1])
+        assert await shown(made, 2) == before, "the secret is the same"
+
+
+async def test_there_has_to_be_something_to_shred(tmp_path: Path) -> None:
+    async with world(tmp_path) as made:
+        await made.put("default", "prompt", Put(value="Be brief."), ALICE)
+        await made.put("default", "tts", Put(value={**LLM, "voice": "v"}), ALICE)
+        await made.set_schema("default", "tts", {"kind": "tts"}, ALICE)
+
+        for key, version, said in (
+            ("prompt", 1, "has no sealed fields"),
+            ("prompt", 9, "has no version 9"),
+            ("tts", 1, "holds its secret in clear, which no key can take away"),
+        ):
+            with pytest.raises(Problem, match=said):
+                await made.secrets.shred("default", key, version, ALICE)
+        with pytest.raises(Problem, match="prompt has no sealed fields"):
+            await made.secrets.reseal("default", "prompt", ALICE)
+
+
+async def test_what_stood_in_clear_is_listed_and_its_newest_version_sealed(tmp_path: Path) -> None:
+    async with service(tmp_path) as made:
+        await publish(made)
+        await publish(made, api_key="sk-2")
+        await made.set_schema("default", "llm", {"kind": "llm"}, ALICE)
+        listed = await made.secrets.in_clear("default")
+
+        done = await made.secrets.seal("default", ALICE)
+
+        fields = {"key": "llm", "fields": ["/api_key"]}
+        assert listed == [
+            {"id": "llm@1", **fields, "version": 1, "served": False},
+            {"id": "llm@2", **fields, "version": 2, "served": True},
+        ]
+        assert [(key["key"], key["version"]) for key in done["keys"]] == [("llm", 3)]
+        assert done["in_clear"] == [{**row, "served": False} for row in listed]
+        assert set(await shown(made, 3)) == {"fp"}
+        assert "sk-" not in str(done) + str(listed)
+        assert (await made.secrets.seal("default", ALICE))["keys"] == []
+
+
+async def test_a42_a_dry_run_confirms_no_guess(tmp_path: Path) -> None:
+    """Whoever may read may validate: the warning "the same value" was an oracle for secrets."""
+    async with world(tmp_path) as made:
+        await publish(made)
+        answers = [
+            await made.validate("default", "llm", Put(value={**LLM, "api_key": guess}), ALICE)
+            for guess in ("sk-1", "sk-2")
+        ]
+
+        assert answers == [{"ok": True, "warnings": []}] * 2
+
+
+async def test_a42_neither_hashes_nor_sizes_nor_tags_tell_a_guess(tmp_path: Path) -> None:
+    async with world(tmp_path / "a") as one, world(tmp_path / "b") as other:
+        told = []
+        for made, secret in ((one, "sk-1"), (other, "sk-1"), (other, "sk-22222")):
+            await publish(made, api_key=secret)
+            (about,) = (await made.versions("default", "llm", 1, None))["items"]
+            told.append(
+                (about["sha256"], (await shown(made, about["version"]))["fp"], about["size"])
+            )
+
+        hashes, prints, sizes = zip(*told, strict=True)
+        assert (len(set(hashes)), len(set(prints)), len(set(sizes))) == (3, 3, 1)
