@@ -21,8 +21,10 @@ from client_sdk.records import sha256_hex
 from client_sdk.sealing import clear_secrets, contains_seal, seal_value
 from config_center.ledger.words import Planned
 from config_center.problems import Problem, invalid, not_found, too_large
+from config_center.problems import schema as schema_problem
 from config_center.rollouts.plan import supersede
 from config_center.schemas import binding_of
+from config_center.secrets.destinations import moved_secrets
 from config_center.secrets.shredding import gone_in
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from client_sdk.contents import Rollout
     from client_sdk.sealing import FieldPath, RingEntry, Sealer
     from client_sdk.state import Entry, NamespaceState
+    from config_center.schemas import Binding
     from config_center.settings import Limits
 
 MISSING: Any = object()
@@ -216,7 +219,18 @@ class _Work:
         content = None if entry is None or operation.anew else entry.content
         before = None if content is None else decode_body(content)[0]
         paths = () if binding is None else binding.secret_paths
+        self._check_destinations(operation, before, binding)
         return self._encoded(operation, entry, self._seal(operation, before, paths))
+
+    def _check_destinations(
+        self, operation: Operation, before: Any, binding: Binding | None
+    ) -> None:
+        destinations = () if binding is None else binding.destinations
+        errors = moved_secrets(operation.value, before, destinations)
+        if errors:
+            first = errors[0]
+            sentence = f"{operation.key}: {first['path']} {first['message']}"
+            raise schema_problem(sentence, errors, key=operation.key)
 
     def _encoded(self, operation: Operation, entry: Entry | None, sealed: Any) -> Content:
         key, text = operation.key, operation.text

@@ -42,6 +42,7 @@ class Binding:
     kind: str | None
     json_schema: Any
     secret_paths: tuple[FieldPath, ...]
+    destinations: tuple[tuple[FieldPath, FieldPath], ...]
     errors: Callable[[Any], list[dict[str, str]]]
 
     def check(self, key: str, value: Any) -> None:
@@ -106,7 +107,8 @@ def _of_kind(name: str) -> Binding:
         found = kind.validate(value)
         return [{"path": problem.path, "message": problem.message} for problem in found]
 
-    return Binding(name, kind.json_schema(), kind.secret_fields(), errors)
+    destinations = kind.destinations()
+    return Binding(name, kind.json_schema(), kind.secret_fields(), destinations, errors)
 
 
 def _of_schema(document: Any) -> Binding:
@@ -133,7 +135,7 @@ def _of_schema(document: Any) -> Binding:
                 break
         return found
 
-    return Binding(None, document, _Secrets(document).paths(), errors)
+    return Binding(None, document, _Secrets(document).paths(), (), errors)
 
 
 def _unusable(error: Exception) -> Problem:

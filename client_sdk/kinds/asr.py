@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from client_sdk.kinds.base import Kind, Name, SecretText, Settings, WebAddress
+from client_sdk.kinds.base import Kind, Name, SecretText, SentTo, Settings, WebAddress
 
 Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 
@@ -14,7 +14,7 @@ class OpenAi(Settings):
 
     type: Literal["openai"]
     base_url: WebAddress
-    api_key: SecretText
+    api_key: Annotated[SecretText, SentTo("base_url")]
     model: Name
     language: Language | None = None
 

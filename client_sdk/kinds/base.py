@@ -46,6 +46,16 @@ class _Secret:
     """The marker in an annotation: this text is a secret."""
 
 
+@dataclass(frozen=True, slots=True)
+class SentTo:
+    """
+    The marker that says where a secret goes: the field beside it that holds the address. Whoever
+    changes the address's host has to send the secret again (config_center.secrets.destinations).
+    """
+
+    field: str
+
+
 def _web_address(text: str) -> str:
     try:
         parts = urlsplit(text)
@@ -107,10 +117,15 @@ class Kind:
         self._shape = shape
         self._adapter: TypeAdapter[Any] = TypeAdapter(shape)
         self._secrets = tuple(sorted(set(_secret_paths(shape, ()))))
+        self._destinations = tuple(sorted(set(_destinations(shape, ()))))
 
     def secret_fields(self) -> tuple[FieldPath, ...]:
         """The paths of secret fields, ``*`` for any member: what is sealed and never shown."""
         return self._secrets
+
+    def destinations(self) -> tuple[tuple[FieldPath, FieldPath], ...]:
+        """Secret fields that are sent somewhere, each with the field that says where to."""
+        return self._destinations
 
     def json_schema(self) -> dict[str, Any]:
         """The shape as JSON Schema 2020-12."""
@@ -184,6 +199,19 @@ def _secret_paths(shape: Any, path: FieldPath) -> Iterator[FieldPath]:
         below = (*path, ANY) if get_origin(shape) in (tuple, list, dict) else path
         for part in get_args(shape):
             yield from _secret_paths(part, below)
+
+
+def _destinations(shape: Any, path: FieldPath) -> Iterator[tuple[FieldPath, FieldPath]]:
+    """Every (secret, address) of ``shape``."""
+    if isinstance(shape, type) and issubclass(shape, BaseModel):
+        for name, field in shape.model_fields.items():
+            for mark in field.metadata:
+                if isinstance(mark, SentTo):
+                    yield (*path, name), (*path, mark.field)
+            yield from _destinations(field.annotation, (*path, name))
+    below = (*path, ANY) if get_origin(shape) in (tuple, list, dict) else path
+    for part in get_args(shape):
+        yield from _destinations(part, below)
 
 
 def _field_names(shape: Any) -> Iterator[str]:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from client_sdk.kinds.base import Kind, Name, SecretText, Settings, WebAddress
+from client_sdk.kinds.base import Kind, Name, SecretText, SentTo, Settings, WebAddress
 
 
 class OpenAi(Settings):
@@ -12,7 +12,7 @@ class OpenAi(Settings):
 
     type: Literal["openai"]
     base_url: WebAddress
-    api_key: SecretText
+    api_key: Annotated[SecretText, SentTo("base_url")]
     model: Name
     temperature: Annotated[float | None, Field(ge=0, le=2)] = None
     max_tokens: Annotated[int | None, Field(ge=1, le=1_000_000)] = None

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from client_sdk.kinds.base import Kind, Name, SecretText, Settings, WebAddress
+from client_sdk.kinds.base import Kind, Name, SecretText, SentTo, Settings, WebAddress
 
 Adjustment = Annotated[str, Field(pattern=r"^[+-][0-9]{1,3}(%|Hz)$")]
 
@@ -14,7 +14,7 @@ class OpenAi(Settings):
 
     type: Literal["openai"]
     base_url: WebAddress
-    api_key: SecretText
+    api_key: Annotated[SecretText, SentTo("base_url")]
     model: Name
     voice: Name
     speed: Annotated[float, Field(ge=0.25, le=4)] = 1.0

@@ -119,6 +119,39 @@ async def test_what_stood_in_clear_is_listed_and_its_newest_version_sealed(tmp_p
         assert (await made.secrets.seal("default", ALICE))["keys"] == []
 
 
+async def test_a44_a_changed_host_asks_for_its_key_again_by_every_way_of_publishing(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path) as made:
+        await publish(made)
+        seal = {"$sealed": await shown(made, 1)}
+        moved = {**LLM, "base_url": "https://evil.example/v1", "api_key": seal}
+
+        async def put() -> None:
+            await made.put("default", "llm", Put(value=moved), ALICE)
+
+        async def validate() -> None:
+            await made.validate("default", "llm", Put(value=moved), ALICE)
+
+        async def canary() -> None:
+            rollout = {"percent": 1, "unit": "device"}
+            await made.put("default", "llm", Put(value=moved, rollout=rollout), ALICE)
+
+        async def change() -> None:
+            operation = {"op": "put", "key": "llm", "value": {**moved, "api_key": "***"}}
+            await made.change("default", [operation], "", None, None, False, ALICE)
+
+        for attempt in (put, validate, canary, change):
+            with pytest.raises(Problem) as refused:
+                await attempt()
+            assert (refused.value.status, refused.value.members["errors"][0]["path"]) == (
+                *(422, ".api_key"),
+            )
+        await made.put("default", "llm", Put(value={**moved, "api_key": "sk-mine"}), ALICE)
+        back = await made.rollback("default", "llm", 1, ALICE)
+        assert back.body["rollback_of"] == 1, "address and key come back together"
+
+
 async def test_a42_a_dry_run_confirms_no_guess(tmp_path: Path) -> None:
     """Whoever may read may validate: the warning "the same value" was an oracle for secrets."""
     async with world(tmp_path) as made:
