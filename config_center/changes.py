@@ -20,9 +20,17 @@ from client_sdk.records import change_id
 from config_center import reading
 from config_center.ledger.words import Draft, Planned
 from config_center.problems import Problem, not_found
-from config_center.publishing import Change, Operation, check_comment, text_dropped, unchanged
+from config_center.publishing import (
+    Change,
+    Operation,
+    check_comment,
+    looks_secret,
+    text_dropped,
+    unchanged,
+)
 from config_center.rollouts.book import timestamp
 from config_center.rollouts.plan import Terms, plan_move
+from config_center.schemas import binding_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -211,6 +219,9 @@ async def _warnings(space: Space, header: Header, change: Change) -> list[str]:
         op = ops.get(operation.key)
         if op is None or operation.op == "delete":
             continue
+        if operation.op == "put":
+            bound = binding_of(space.ledger.state, op.key)
+            told += looks_secret(op.key, operation.value, bound)
         told += await _warnings_of(space, op)
     return told
 

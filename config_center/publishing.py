@@ -25,6 +25,7 @@ from config_center.problems import schema as schema_problem
 from config_center.rollouts.plan import supersede
 from config_center.schemas import binding_of
 from config_center.secrets.destinations import moved_secrets
+from config_center.secrets.lint import suspicions
 from config_center.secrets.shredding import gone_in
 
 if TYPE_CHECKING:
@@ -220,6 +221,7 @@ class _Work:
         before = None if content is None else decode_body(content)[0]
         paths = () if binding is None else binding.secret_paths
         self._check_destinations(operation, before, binding)
+        self.warnings += looks_secret(key, operation.value, binding)
         return self._encoded(operation, entry, self._seal(operation, before, paths))
 
     def _check_destinations(
@@ -258,6 +260,13 @@ class _Work:
             raise Problem("key-missing", error.reason, key=operation.key) from None
         self.added.update(added)
         return sealed
+
+
+def looks_secret(key: str, value: Any, binding: Binding | None) -> list[str]:
+    """The warnings of what looks like a secret and is not marked as one."""
+    if binding is None:
+        return suspicions(key, value, ())
+    return suspicions(key, value, binding.secret_paths, closed=binding.kind is not None)
 
 
 def unchanged(key: str, latest: int) -> str:

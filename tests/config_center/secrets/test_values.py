@@ -176,3 +176,16 @@ async def test_a42_neither_hashes_nor_sizes_nor_tags_tell_a_guess(tmp_path: Path
 
         hashes, prints, sizes = zip(*told, strict=True)
         assert (len(set(hashes)), len(set(prints)), len(set(sizes))) == (3, 3, 1)
+
+
+async def test_a_secret_in_an_unmarked_field_is_warned_of_also_in_a_retry(tmp_path: Path) -> None:
+    async with world(tmp_path) as made:
+        put = Put(value={"api_key": "sk-abcdefghijklmnop1234"}, idempotency_key="once")
+        first = await made.put("default", "mine", put, ALICE)
+        again = await made.put("default", "mine", put, ALICE)
+
+        (warning,) = first.body["warnings"]
+        assert warning.startswith("mine: /api_key looks like an API key")
+        assert "sk-abc" not in warning
+        assert again.body == first.body
+        assert (await publish(made))["warnings"] == []
