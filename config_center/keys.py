@@ -94,7 +94,8 @@ def _create(data: Path, rng: Rng, source: KekSource | None) -> None:
     root = _load_or_make_key(data / ROOT, rng)
     signing = _load_or_make_key(data / SIGNING, rng)
     if source is None and not (data / SECRETS).exists():
-        Keks((Kek.generate(rng),)).save(data / SECRETS)
+        place = open_source("file", str(data / SECRETS), SECRETS)
+        place.save(Keks((Kek.generate(rng),)))
     trust = TrustList.issue(root, {signing.kid: signing.public}, version=1)
     write_private(data / TRUST, trust.encode().decode("utf-8"), mode=0o644)
 

@@ -17,11 +17,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from client_sdk.errors import SettingInvalid
-from client_sdk.private_files import write_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     Rng = Callable[[int], bytes]
 
@@ -104,9 +102,10 @@ class Keks:
         """The same keys but this one."""
         return Keks(tuple(key for key in self.keys if key.id != ident))
 
-    def save(self, path: Path) -> None:
-        """Write a line for each with mode 0600, as a whole. Raises OSError."""
-        write_private(path, "".join(f"{key.line}\n" for key in self.keys))
+    @property
+    def text(self) -> str:
+        """A line for each: what :meth:`parse` reads."""
+        return "".join(f"{key.line}\n" for key in self.keys)
 
     def __repr__(self) -> str:
         return f"Keks({', '.join(self.ids)})"

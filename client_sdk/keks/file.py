@@ -6,7 +6,7 @@ from pathlib import Path
 
 from client_sdk.errors import SettingInvalid
 from client_sdk.keks.base import Keks, KekSource
-from client_sdk.private_files import read_private
+from client_sdk.private_files import read_private, write_private
 
 _WHAT = "the key-encryption key"
 
@@ -36,7 +36,7 @@ class FileSource(KekSource):
 
     def save(self, keks: Keks) -> None:
         try:
-            keks.save(self.path)
+            write_private(self.path, keks.text)
         except OSError as error:
             raise SettingInvalid(f"{self.where} cannot be written ({error.strerror})") from error
 

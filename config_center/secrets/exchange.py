@@ -166,8 +166,19 @@ class Exchange:
         }
 
     async def add(self) -> dict[str, Any]:
-        """Make a key and put it behind the others: it opens, and seals nothing yet."""
+        """
+        Make a key and put it behind the others: it opens, and seals nothing yet. Raises Problem 409
+        while there is one already that nothing uses.
+        """
         await asyncio.to_thread(self._held.read_again)
+        newest = self._held.keks.ids[-1]
+        used = {kek for ledger in self._ledgers() for kek in count([ledger.ring])}
+        if newest not in (self.current, *used):
+            raise Problem(
+                "already-exists",
+                f"the key {newest} was made and nothing uses it yet; rotate to it, or drop it",
+                id=newest,
+            )
         kek = Kek.generate(self._rng)
         await asyncio.to_thread(self._held.keep, self._held.keks.and_(kek))
         log.warning("the key-encryption key %s was made, in %s", kek.id, self._held.where)

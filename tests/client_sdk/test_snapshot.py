@@ -214,6 +214,26 @@ def test_the_newest_heartbeat_is_kept(tmp_path: Path) -> None:
     assert (found.beat, found.mark.position) == (9, Position(1, 1))
 
 
+def test_a_data_key_that_was_shredded_is_in_no_image_and_comes_back_from_none(
+    tmp_path: Path,
+) -> None:
+    history = History()
+    snapshots, _ = opened(tmp_path)
+    whole = {"a": "kek:AAAA", "gone": "kek:SHREDDED"}
+    snapshots.advance(history.state, [], history.head, whole)
+    follow(snapshots, history, put("k", 1), ring=whole)
+    snapshots.keep_ring({"a": "kek:AAAA"})
+    snapshots.close()
+    snapshots, found = opened(tmp_path)
+    assert found.ring == {"a": "kek:AAAA"}, "the older image still has it"
+
+    follow(snapshots, history, put("k", 2), ring={"a": "kek:AAAA"})
+    snapshots.close()
+
+    assert not [p for p in tmp_path.iterdir() if b"SHREDDED" in p.read_bytes()]
+    assert same(restored(tmp_path).state, history)
+
+
 def test_the_ring_of_a_later_change_is_kept(tmp_path: Path) -> None:
     history = History()
     snapshots, _ = opened(tmp_path)

@@ -194,6 +194,19 @@ def test_a_password_is_nowhere_but_in_the_url():
     assert "hunter2" not in refusal(command_line={"redis": "rdis://u:hunter2@r"})
 
 
+def test_keys_come_from_one_place_and_are_never_shown(tmp_path):
+    given = load({"secret_key": "id c2VjcmV0"}, environment={})
+    (row,) = [row for row in explain(given) if row.name == "secret_key"]
+
+    assert (row.value, "c2VjcmV0" in repr(given)) == ("***", False)
+    assert given.settings.kek_source.where == "the setting secret_key"
+    assert load({}, environment={}).settings.kek_source is None
+    assert load({}, environment={}).settings.keks_in(tmp_path).path == tmp_path / "secrets.key"
+    assert refusal(command_line={"secret_key": "x", "secret_key_command": "y"}) == (
+        "secret_key_command and secret_key are both set; keep one of them"
+    )
+
+
 def test_a_setting_is_explained_whole():
     assert explain(load({"behind_proxy": True}, {}))[5] == Row(
         name="behind_proxy",

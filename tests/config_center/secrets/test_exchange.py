@@ -230,7 +230,7 @@ async def test_a_retry_after_the_exchange_is_known_as_the_same_request(tmp_path:
 
 async def test_a_new_key_is_added_to_the_file_and_read_again(tmp_path: Path) -> None:
     path = tmp_path / "secrets.key"
-    Keks((OLD,)).save(path)
+    open_source("file", str(path), "").save(Keks((OLD,)))
     async with world(tmp_path / "data", Keks((OLD,))) as made:
         held = HeldKeks(Keks((OLD,)), open_source("file", str(path), "secret_key_file"))
         made.keks._held = held  # as a center gives it

@@ -175,6 +175,16 @@ async def test_one_center_at_a_time_beats_for_all(store: Store) -> None:
     assert await store.beat("ns", b"\1" * 32, "center-a", b"frame", 1.0) == Conflict()
 
 
+async def test_a_ring_entry_is_exchanged_only_while_it_is_what_was_read(store: Store) -> None:
+    await begun(store)
+    await store.write_ring("ns", {"a": "old:A", "b": "old:B", "c": "old:C"})
+    await store.drop_ring("ns", ["c", "unknown"])
+
+    exchanged = {name: (f"old:{name.upper()}", f"new:{name.upper()}") for name in ("a", "c")}
+    assert await store.rewrap_ring("ns", {**exchanged, "b": ("other", "new:B")}) == 1
+    assert await store.read_ring("ns") == {"a": "new:A", "b": "old:B"}
+
+
 async def test_a_ring_entry_is_never_overwritten(store: Store) -> None:
     await begun(store)
     await store.write_ring("ns", {"fp": "kek:AAAA"})

@@ -1,0 +1,62 @@
+"""What an operator types about secrets, against a center."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from config_center.__main__ import app
+from tests.config_center.api.world import NS, http
+
+LLM = {"type": "openai", "base_url": "https://a.example/v1", "api_key": "sk-clear", "model": "m"}
+
+
+async def test_the_verbs_of_secrets_from_sealing_to_the_last_old_key(tmp_path: Path) -> None:
+    async with http(tmp_path) as call:
+        environment = {"CONFIG_CENTER_URL": call.url, "CONFIG_CENTER_TOKEN": str(call.token)}
+
+        async def verb(*words: str) -> tuple[int, str]:
+            typed = ("secrets", *words)
+            done = await asyncio.to_thread(CliRunner().invoke, app, typed, env=environment)
+            return done.exit_code, done.output
+
+        nothing = await verb("seal", "--list")
+        await call("PUT", f"{NS}/keys/llm", {"value": LLM})
+        await call("PUT", f"{NS}/keys/llm/schema", {"kind": "llm"})
+        listed = await verb("seal", "--list")
+        sealed = await verb("seal", "-c", "the field is secret now")
+        clear = await verb("shred", "llm", "--version", "1", "--yes")
+        resealed = await verb("reseal", "llm")
+        unsure = await verb("shred", "llm", "--version", "2")
+        shredded = await verb("shred", "llm", "--version", "2", "--yes")
+        (old,) = (await call("GET", "/v1/secrets"))[1]["keys"]
+        made = await verb("new-key")
+        rotated = await verb("rotate")
+        status = await verb("status")
+        dropped = await verb("drop-key", old["id"])
+        again = await verb("drop-key", old["id"])
+        as_json = await verb("status", "--json")
+
+    assert nothing == (0, "no version holds a secret in clear\n")
+    assert (listed[0], "/api_key  yes" in listed[1], "exchange them" in listed[1]) == (
+        0,
+        True,
+        True,
+    )
+    assert (sealed[0], "llm: sealed as version 2" in sealed[1]) == (0, True)
+    assert (clear[0], "holds its secret in clear" in clear[1]) == (1, True)
+    assert (resealed[0], resealed[1].startswith("llm: version 3 at ")) == (0, True)
+    assert (unsure[0], "for good?" in unsure[1]) == (1, True)
+    assert shredded == (0, "llm: the secrets of version 2 are destroyed\n")
+    assert (made[0], "give its line to every center and gateway" in made[1]) == (0, True)
+    assert (
+        rotated[0],
+        f"0 left; then: config-center secrets drop-key {old['id']}" in rotated[1],
+    ) == (*(0, True),)
+    assert (status[0], "seals" in status[1], "opens" in status[1]) == (0, True, True)
+    assert (dropped[0], again[0], "has no key-encryption key" in again[1]) == (0, 1, True)
+    assert (as_json[0], old["id"] in as_json[1], "sk-clear" in str((listed, sealed, clear))) == (
+        *(0, False, False),
+    )
