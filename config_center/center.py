@@ -124,6 +124,8 @@ class Center:
         )
         await self.service.open()
         self._stack.push_async_callback(self.service.close)
+        if self.settings.lost_secret_key:
+            await self.service.keks.give_up(self.settings.lost_secret_key)
         self.service.keks.require()
         self.admin_token = await self._admin_token()
         examiner = Examiner(self.settings, self.service, self._metrics)

@@ -28,6 +28,9 @@ class KekSettings(BaseModel):
     )
     secret_key_command: str | None = Field(None, description="command that prints them instead")
     secret_key: Hidden | None = Field(None, description="the keys themselves, by commas")
+    lost_secret_key: str | None = Field(
+        None, description="id of one that is lost for good: what it sealed is given up"
+    )
 
     @property
     def kek_source(self) -> KekSource | None:

@@ -22,6 +22,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets as random
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from client_sdk.bodies import decode_body, encode_body
@@ -31,11 +32,20 @@ from client_sdk.errors import ConfigError, SettingInvalid
 from client_sdk.keks import Kek, Keks
 from client_sdk.records import sha256_hex
 from client_sdk.sealing import FINGERPRINT
+from config_center.access import Actor
 from config_center.ledger.ending import end
 from config_center.ledger.rings import settle
 from config_center.ledger.words import Draft, Mode, Planned
 from config_center.problems import Problem, not_found
-from config_center.secrets.rewrapping import believed, count, lacking, rewrapped, tombstones
+from config_center.secrets.rewrapping import (
+    believed,
+    count,
+    kek_of,
+    lacking,
+    rewrapped,
+    tombstones,
+)
+from config_center.secrets.shredding import plan_lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -43,7 +53,6 @@ if TYPE_CHECKING:
     from client_sdk.image import Ring
     from client_sdk.keks import KekSource
     from client_sdk.state import NamespaceState
-    from config_center.access import Actor
     from config_center.ledger.ledger import Ledger
     from config_center.ledger.registry import Registry
 
@@ -131,7 +140,7 @@ class Exchange:
             raise SettingInvalid(
                 f"the key-encryption key {kek} {why}, and {held.where} has only "
                 f"{', '.join(held.keks.ids)}: add its line `ID BASE64` from a backup, another "
-                "center or a gateway"
+                "center or a gateway; lost for good, set lost_secret_key to its id"
             )
 
     def status(self) -> dict[str, Any]:
@@ -223,6 +232,39 @@ class Exchange:
         await asyncio.to_thread(self._held.keep, self._held.keks.without(ident))
         log.warning("%s dropped the key-encryption key %s", actor.name, ident)
         return self.status()
+
+    async def give_up(self, ident: str) -> None:
+        """
+        The KEK ``ident`` is lost for good, somebody says: what it sealed is shredded, so that this
+        center starts and every secret can be published again. Raises SettingInvalid, Problem.
+        """
+        if self._held.keks.get(ident) is not None:
+            raise SettingInvalid(f"lost_secret_key names {ident}, which is not lost: unset it")
+        if announced(self._registry.system.state) == ident:
+            await self._announce(self._held.keks.ids[0], Actor("lost_secret_key", "admin"))
+        for ledger in self._ledgers():
+            await self._give_up(ledger, ident)
+
+    async def _give_up(self, ledger: Ledger, ident: str) -> None:
+        lost = sorted(name for name, text in ledger.ring.items() if kek_of(text) == ident)
+        deks = [name for name in lost if name != FINGERPRINT]
+        for at in range(0, len(deks), _AT_ONCE):
+            part = deks[at : at + _AT_ONCE]
+            draft = Draft(
+                random.token_hex(16),
+                f"lost {ident}",
+                "config-center",
+                partial(plan_lost, kek=ident, deks=part),
+                f"the key-encryption key {ident} is lost",
+                minted=True,
+            )
+            await ledger.submit(draft)
+        if lost:
+            async with ledger.lock:
+                await ledger.store.drop_ring(ledger.ns, lost)
+                await ledger.journal.drop_ring(ledger.ns, lost)
+                ledger.ring = {n: text for n, text in ledger.ring.items() if n not in lost}
+            log.error("%s: %d data keys are given up with %s", ledger.ns, len(lost), ident)
 
     async def _wrapped_by(self, ledger: Ledger, ident: str) -> int:
         """How many data keys it wraps anywhere: in the store, the journal or memory."""

@@ -68,7 +68,16 @@ def plan_shred(state: NamespaceState, key: str, version: int, deks: Iterable[str
                 key=key,
                 version=content.version,
             )
-    body = encode_body({"key": key, "version": version}, "json")
+    return _gone(state, wanted, {"key": key, "version": version})
+
+
+def plan_lost(state: NamespaceState, kek: str, deks: Iterable[str]) -> Planned:
+    """Say of data keys that they are gone with the key-encryption key that wrapped them."""
+    return _gone(state, deks, {"lost": kek})
+
+
+def _gone(state: NamespaceState, deks: Iterable[str], why: dict[str, Any]) -> Planned:
+    body = encode_body(why, "json")
     content = Content(1, sha256_hex(body), len(body), "json", body=body)
-    fresh = sorted(dek for dek in wanted if SHREDDED + dek not in state.entries)
+    fresh = sorted(dek for dek in deks if SHREDDED + dek not in state.entries)
     return Planned(tuple(Op(SHREDDED + dek, "set", 1, content) for dek in fresh))

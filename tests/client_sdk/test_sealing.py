@@ -116,13 +116,13 @@ def test_a_secret_whose_data_key_is_gone_is_sealed_anew():
     assert masked(second) == masked(first)
 
 
-def test_the_fingerprint_needs_the_namespaces_own_key():
+def test_a42_the_fingerprint_needs_the_namespaces_own_key():
     here, there = World(seed=1), World(seed=2)
 
     assert masked(here.seal({"api_key": "a"})) != masked(there.seal({"api_key": "a"}))
 
 
-def test_the_length_of_the_ciphertext_tells_steps_of_32_bytes_only():
+def test_a42_the_length_of_the_ciphertext_tells_steps_of_32_bytes_only():
     world = World()
     sizes = {
         len(world.seal({"api_key": "x" * size})["api_key"]["$sealed"]["ct"]) for size in range(31)
@@ -266,7 +266,7 @@ def torn_ring_entry(world, sealed):
         lambda world, sealed: {"api_key": {**sealed["api_key"], "more": 1}},
     ],
 )
-def test_sealed_bytes_that_were_moved_cut_or_exchanged_do_not_open(attack):
+def test_a43_sealed_bytes_that_were_moved_cut_or_exchanged_do_not_open(attack):
     world = World()
     secrets = [("api_key",), ("other",)]
     sealed = world.seal({"api_key": "sk-1", "other": "sk-2"}, secrets=secrets)
@@ -277,7 +277,7 @@ def test_sealed_bytes_that_were_moved_cut_or_exchanged_do_not_open(attack):
     assert "sk-" not in str(refused.value)
 
 
-def test_sealed_bytes_do_not_open_under_another_key_or_namespace():
+def test_a43_sealed_bytes_do_not_open_under_another_key_or_namespace():
     world = World()
     sealed = world.seal({"api_key": "sk-1"})
 
@@ -287,7 +287,7 @@ def test_sealed_bytes_do_not_open_under_another_key_or_namespace():
         world.open(sealed, ns="test")
 
 
-def test_an_element_moved_inside_a_list_does_not_open():
+def test_a43_an_element_moved_inside_a_list_does_not_open():
     world = World()
     sealed = world.seal({"providers": [{"key": "a"}, {"key": "b"}]})
     sealed["providers"].reverse()

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from client_sdk.bodies import decode_body
@@ -203,6 +204,25 @@ async def test_a45_a_center_without_a_key_that_is_needed_does_not_start(tmp_path
     async with world(tmp_path, Keks((OLD,)), store) as made:
         with pytest.raises(SettingInvalid, match=f"the key-encryption key {NEW.id}"):
             made.keks.require()
+
+
+async def test_what_a_lost_key_sealed_is_given_up_when_somebody_says_so(tmp_path: Path) -> None:
+    store = MemoryStore()
+    async with world(tmp_path, store=store) as made:
+        await publish(made)
+        await made.keks.rotate(OLD.id, ALICE)
+    async with world(tmp_path, Keks((NEW,)), store) as made:
+        with pytest.raises(SettingInvalid, match="which is not lost"):
+            await made.keks.give_up(NEW.id)
+        await made.keks.give_up(OLD.id)
+        made.keks.require()
+        body = orjson.loads(made.key_bytes("default", "llm")[0])
+        await publish(made, secret="sk-2")
+
+        assert body["value"]["api_key"] == {"$sealed": {"shredded": True}}
+        assert await wrapped_by(made) == [{NEW.id}] * 3
+        assert opened(made, (await rings(made))[1], Keks((NEW,))) == "sk-2"
+        await made.keks.give_up(OLD.id)
 
 
 async def test_without_the_key_that_seals_secrets_are_refused_and_all_else_is_published(
