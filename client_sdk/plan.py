@@ -128,7 +128,7 @@ class Plan:
         source = self.secret_key
         if isinstance(source, Keks) or source.kind != "command":
             return self
-        return replace(self, secret_key=source.read())
+        return replace(self, secret_key=source.hurried(self.timeout).read())
 
 
 def _secret_key(given: str | Path | Kek | Keks | None, told: KekSource | None) -> Keks | KekSource:

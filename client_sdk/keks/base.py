@@ -134,6 +134,10 @@ class KekSource(ABC):
     def __repr__(self) -> str:
         return f"KekSource({self.where})"
 
+    def hurried(self, seconds: float) -> KekSource:
+        """The same for somebody who cannot wait longer than that."""
+        return self
+
     def save(self, keks: Keks) -> None:
         """Put these in their place. Raises SettingInvalid where that is somebody else's to do."""
         raise SettingInvalid(

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from client_sdk.errors import SettingInvalid
 from client_sdk.keks.base import LARGEST, Keks, KekSource
@@ -33,6 +33,9 @@ class CommandSource(KekSource):
     @property
     def where(self) -> str:
         return f"the command of {self.name}"
+
+    def hurried(self, seconds: float) -> KekSource:
+        return replace(self, within=min(self.within, seconds))
 
     def read(self) -> Keks:
         printed = self._output()

@@ -1,4 +1,3 @@
-import dataclasses
 import shlex
 import sys
 import time
@@ -11,9 +10,9 @@ from client_sdk.keks import Kek, Keks, open_source
 KEK = Kek.from_secret(b"a" * 32)
 
 
-def command(program, within=15.0):
+def command(program):
     text = f"{shlex.quote(sys.executable)} -Sc {shlex.quote(program)}"
-    return dataclasses.replace(open_source("command", text, "secret_key_command"), within=within)
+    return open_source("command", text, "secret_key_command")
 
 
 def test_keys_that_a_command_prints_are_read():
@@ -29,7 +28,7 @@ def test_a_command_that_takes_too_long_ends_with_all_that_it_started():
     began = time.monotonic()
 
     with pytest.raises(SettingInvalid, match=r"did not end within 0.2 s"):
-        command(waits, within=0.2).read()
+        command(waits).hurried(0.2).read()
     assert time.monotonic() - began < 10
 
 

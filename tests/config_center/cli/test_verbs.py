@@ -49,6 +49,9 @@ def remote_verbs() -> list[list[str]]:
         *(["token", "create", "t"], ["token", "revoke", "t"]),
         *(["orphans", "ls"], ["orphans", "replay", "i"], ["orphans", "drop", "i"]),
         ["restore", "--from-journal"],
+        *(["secrets", verb] for verb in ("status", "new-key", "rotate", "seal")),
+        *(["secrets", "drop-key", "i"], ["secrets", "reseal", "k"]),
+        ["secrets", "shred", "k", "--version", "1", "--yes"],
     ]
 
 
