@@ -62,7 +62,7 @@ _VARIABLES = {
 }
 
 
-_SECRET_KEYS = {
+SECRET_KEYS = {  # by the kind of source (client_sdk.keks)
     "file": "SECRET_KEY_FILE",
     "command": "SECRET_KEY_COMMAND",
     "text": "SECRET_KEY",
@@ -124,8 +124,8 @@ class ClientSettings:
             token=_token(given),
             trust=_get(given, "TRUST"),
             secret_key=source_of(
-                {kind: _get(given, name) for kind, name in _SECRET_KEYS.items()},
-                {kind: PREFIX + name for kind, name in _SECRET_KEYS.items()},
+                {kind: _get(given, name) for kind, name in SECRET_KEYS.items()},
+                {kind: PREFIX + name for kind, name in SECRET_KEYS.items()},
             ),
             state=_path(_get(given, "STATE")),
             state_home=_path(given.get("XDG_STATE_HOME")) or Path.home() / ".local" / "state",

@@ -24,6 +24,7 @@ import typer
 from client_sdk.errors import ConfigError, SettingInvalid
 from client_sdk.private_files import read_private, write_private
 from client_sdk.records import Beat
+from client_sdk.settings import PREFIX, SECRET_KEYS
 from config_center.access import Actor
 from config_center.cli.children import Child
 from config_center.cli.ports import require_free
@@ -142,10 +143,11 @@ class Fleet:
         token = home / "token"
         await instance_token(center.service, _GATEWAY, token)
         child = self._child(stack, _GATEWAY)
+        keks = center.settings.keks_in(self._data)
         environment = self._environment(
             {
                 "CONFIG_CENTER_TOKEN_FILE": str(token),
-                "CONFIG_CENTER_SECRET_KEY_FILE": str(self._data / "secrets.key"),
+                PREFIX + SECRET_KEYS[keks.kind]: keks.value,
                 "CONFIG_CENTER_STATE": str(home / "state"),
                 "DEVICE_GATEWAY_DATA": str(home),
             }

@@ -15,6 +15,7 @@ from client_sdk.sealing import (
     RingEntry,
     Sealer,
     check_no_foreign_seals,
+    clear_secrets,
     contains_seal,
     data_keys,
     masked,
@@ -198,6 +199,15 @@ def test_without_the_key_that_seals_nothing_is_sealed():
 
     with pytest.raises(SealedValue, match="lacks the key-encryption key that seals"):
         world.seal({"api_key": "sk-1"})
+
+
+def test_what_stands_in_clear_where_a_secret_belongs_is_found():
+    sealed = {"$sealed": {"dek": "d"}}
+    value = {"api_key": "sk-1", "providers": [{"key": sealed}, {"key": None}, {"key": "x"}]}
+
+    assert clear_secrets(value, SECRETS) == [("api_key",), ("providers", "2", "key")]
+    assert masked(value, SECRETS)["providers"][2] == {"key": {"$sealed": {"fp": ""}}}
+    assert clear_secrets(value, ()) == []
 
 
 def test_a_value_without_seals_is_opened_by_being_left_alone():

@@ -18,6 +18,7 @@ def test_keys_come_back_from_a_file_that_is_private(tmp_path):
 
     assert source(path).read() == KEKS
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert source(path).hurried(0.1) == source(path)
     assert source(path).where == f"the file {path}"
 
 

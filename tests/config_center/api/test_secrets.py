@@ -71,14 +71,14 @@ async def test_a_key_is_exchanged_while_a_gateway_serves_and_the_old_one_dropped
                 again, _, _ = await call("POST", "/v1/secrets/keys")
                 shutil.copy(kek, gateway.kek)  # both, to every gateway, before it is used
                 _, done, _ = await call("POST", "/v1/secrets/rotate", {})
-                await publish(call, "sk-2")
-                await until(lambda: gateway.opened[-1] == "sk-2")
-
                 old = next(key["id"] for key in done["keys"] if not key["current"])
                 dropped, status, _ = await call("DELETE", f"/v1/secrets/keys/{old}")
+                keys = client._following.data_keys
+                assert all(text.startswith(old) for text in keys.ring.values()), "nobody was told"
                 shutil.copy(kek, gateway.kek)  # the new one alone
-                ring = client._following.data_keys
-                await until(lambda: all(t.startswith(made["id"]) for t in ring.ring.values()))
+                await until(lambda: all(t.startswith(made["id"]) for t in keys.ring.values()))
+                await publish(call, "sk-2")
+                await until(lambda: gateway.opened[-1] == "sk-2")
             async with gateway.connect() as client:  # what it wrote down opens with the new one
                 client.module("llm", gateway.build)
                 await client.ready()
@@ -86,6 +86,25 @@ async def test_a_key_is_exchanged_while_a_gateway_serves_and_the_old_one_dropped
     assert (again, done["current"], done["left"], dropped) == (409, made["id"], 0, 200)
     assert [key["id"] for key in status["keys"]] == [made["id"]] == list(keks_of(kek).ids)
     assert gateway.opened == ["sk-1", "sk-2", "sk-2"]
+
+
+async def test_a_gateway_asks_a_command_for_the_key_when_it_connects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kek, opened = tmp_path / "data" / "secrets.key", Gateway(tmp_path, "")
+    async with http(tmp_path / "data") as call:
+        await bind(call)
+        await publish(call, "sk-1")
+        monkeypatch.setenv("CONFIG_CENTER_SECRET_KEY_COMMAND", f"cat {kek}")
+        given: dict[str, Any] = {"token": call.token, "instance": "gw", "state": tmp_path / "gw"}
+        async with Client.connect(call.url, **given) as client:
+            client.module("llm", opened.build)
+            await client.ready()
+        monkeypatch.setenv("CONFIG_CENTER_SECRET_KEY_COMMAND", "false")
+        with pytest.raises(SettingInvalid, match=r"_SECRET_KEY_COMMAND ended with status 1"):
+            await Client.connect(call.url, **given)
+
+    assert opened.opened == ["sk-1"]
 
 
 async def test_a_shredded_secret_leaves_store_journal_and_every_gateways_disk(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import string
+import time
 from typing import Any
 
 import pytest
@@ -56,6 +57,15 @@ def test_a_text_is_known_by_its_shape(text: str, what: str) -> None:
 )
 def test_what_is_no_secret_is_not_taken_for_one(text: str) -> None:
     assert suspicions("settings", {"text": text}, ()) == []
+
+
+@pytest.mark.parametrize("part", ["a.", "-eyJ", "://:", "sk-", "-----BEGIN ", "eyJ-", "cc_"])
+def test_no_text_takes_long_to_look_at(part: str) -> None:
+    began = time.process_time()
+    for _ in range(20):
+        shape_of("", part * 100_000)
+
+    assert time.process_time() - began < 2
 
 
 def test_a_hash_by_its_name_may_be_random() -> None:

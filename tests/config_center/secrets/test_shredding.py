@@ -10,7 +10,7 @@ from client_sdk.contents import Rollout
 from client_sdk.records import Position
 from client_sdk.state import Entry, NamespaceState
 from config_center.problems import Problem
-from config_center.secrets.shredding import Shredded, gone_in, plan_shred
+from config_center.secrets.shredding import Shredded, gone_in, plan_lost, plan_shred
 from tests.history import content
 
 
@@ -37,6 +37,12 @@ def test_a_version_of_the_past_is_named_by_each_of_its_data_keys() -> None:
         ("_shredded.b", "set", 1),
     ]
     assert plan_shred(state(None), "removed", 1, ["a"]).ops
+
+
+def test_with_a_lost_key_also_what_is_served_is_gone() -> None:
+    planned = plan_lost(state(SERVED, "c"), "kek-1", ["new", "c"])
+
+    assert [op.key for op in planned.ops] == ["_shredded.new"]
 
 
 def test_what_is_served_is_not_shredded() -> None:
