@@ -16,6 +16,7 @@ from typing import Any
 from benchmarks.measure import Line, compared, per_call
 from client_sdk.client import Client
 from client_sdk.greyscale import bucket
+from client_sdk.keks import Keks
 from client_sdk.plan import Plan
 from client_sdk.route import Pace
 from client_sdk.steps import Timing
@@ -91,7 +92,7 @@ def _client(defaults: dict[str, Any]) -> Client:
     return Client(
         Plan(
             addresses=(), namespace="default", instance="bench", labels={}, token=None, trust=None,
-            secret_key=None, state=Path(), timeout=1.0, defaults=defaults,
+            secret_key=Keks(), state=Path(), timeout=1.0, defaults=defaults,
             timing=Timing(), pace=Pace(), report_every=60.0,
         )
     )  # fmt: skip

@@ -40,13 +40,13 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from client_sdk.errors import InvalidValue, SealedValue
-from client_sdk.keks.base import Kek as Kek
-from client_sdk.keks.base import Keks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    from client_sdk.keks import Kek, Keks
 
     Rng = Callable[[int], bytes]
     FieldPath = tuple[str, ...]

@@ -329,7 +329,9 @@ class Ledger:
             if not moved:
                 recent = dict(self.recent)
                 state = self.state
-                ring = self.ring_rule(self.ns, known, image.ring, state.entries)
+                ring = await asyncio.to_thread(
+                    self.ring_rule, self.ns, known, image.ring, state.entries
+                )
                 difference = await asyncio.to_thread(
                     compare, state, image, rows or [], recent, ring
                 )

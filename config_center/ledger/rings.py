@@ -8,6 +8,7 @@ lock.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from client_sdk.data_keys import SHREDDED
@@ -38,7 +39,7 @@ async def settle(ledger: Ledger, found: Ring, state: NamespaceState) -> Ring:
     """
     ns = ledger.ns
     known = ledger.ring or await ledger.journal.ring(ns)
-    ring = ledger.ring_rule(ns, known, found, state.entries)
+    ring = await asyncio.to_thread(ledger.ring_rule, ns, known, found, state.entries)
     lost = {dek: wrapped for dek, wrapped in ring.items() if dek not in found}
     if lost:
         await ledger.store.write_ring(ns, lost)

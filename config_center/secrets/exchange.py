@@ -21,8 +21,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets as random
 from functools import partial
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from client_sdk.bodies import decode_body, encode_body
@@ -251,7 +251,7 @@ class Exchange:
         for at in range(0, len(deks), _AT_ONCE):
             part = deks[at : at + _AT_ONCE]
             draft = Draft(
-                random.token_hex(16),
+                token_hex(16),
                 f"lost {ident}",
                 "config-center",
                 partial(plan_lost, kek=ident, deks=part),
@@ -284,7 +284,7 @@ class Exchange:
             content = Content(version, sha256_hex(body), len(body), "json", body=body)
             return Planned((Op(KEY, "set", version, content),))
 
-        draft = Draft(random.token_hex(16), f"{KEY} {ident}", actor.name, plan, minted=True)
+        draft = Draft(token_hex(16), f"{KEY} {ident}", actor.name, plan, minted=True)
         await self._registry.system.submit(draft)
         log.warning("%s: secrets are sealed for the key %s from now on", actor.name, ident)
 

@@ -32,6 +32,7 @@ export const WORDS = {
       "store-empty": "存储为空，需要恢复", tampered: "存储被篡改，已停止发布", frozen: "发布已冻结",
       busy: "繁忙，请稍后再试", behind: "本中心落后，请稍后再试",
       "outcome-unknown": "结果未知，请查询该变更", "store-full": "存储已满",
+      "in-use": "仍在使用", shredded: "该密钥已被销毁，无法恢复", "key-missing": "缺少主密钥",
     },
   },
 };
