@@ -27,7 +27,7 @@ from client_sdk.scout import scout
 from client_sdk.waiting import cancelled, ended
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from client_sdk.image import Ring
     from client_sdk.records import Record
@@ -70,6 +70,13 @@ class Pending:
             return Pending(later.state, later.head, (), None, ring)
         records, changed = self.records + later.records, self.changed | later.changed
         return Pending(later.state, later.head, records, changed, ring)
+
+    def changed_bodies(self) -> Iterator[bytes]:
+        """Of the entries and not of the records: these name a large body by its hash."""
+        entries = self.state.entries
+        for key in entries if self.changed is None else self.changed:
+            if key in entries:
+                yield from (content.body or b"" for content in entries[key].contents)
 
 
 class Driver:

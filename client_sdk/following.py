@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from client_sdk.data_keys import DataKeys
 from client_sdk.driver import Driver, Pending
-from client_sdk.errors import NotTrusted, SettingInvalid, TransportDown, Unavailable
+from client_sdk.errors import NotTrusted, TransportDown, Unavailable
 from client_sdk.holding import Holding
 from client_sdk.probation import Probation
 from client_sdk.probation import restored as resumed
@@ -38,7 +38,7 @@ from client_sdk.trust_store import known_trust, learn_trust
 from client_sdk.waiting import ended, set_within, to_the_end
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
 
     from client_sdk.holding import Trial
     from client_sdk.keks import Keks
@@ -345,7 +345,8 @@ class Following:
         while True:
             await asyncio.sleep(self._plan.timing.report)
             await self._note_beat()
-            if self.data_keys.wants(await self._kek_ids()) and await self._read_ring():
+            keks = await asyncio.to_thread(self._plan.kek_ids)
+            if self.data_keys.wants(keks) and await self._read_ring():
                 await self.retry(crashed=False)
 
     async def _outlive(self) -> None:
@@ -371,19 +372,13 @@ class Following:
         """What opens sealed values now. Raises SettingInvalid."""
         return self._plan.keks()
 
-    async def _kek_ids(self) -> tuple[str, ...]:
-        try:
-            return (await asyncio.to_thread(self.keks)).ids
-        except SettingInvalid:  # whoever opens something says so
-            return ()
-
     async def _renew_ring(self, pending: Pending) -> None:
         """Fetch the ring when a change is sealed under a data key that is not known here."""
-        keys, bodies = pending.state.entries, _changed_bodies(pending)
+        given = pending.ring, pending.changed_bodies(), pending.state.entries
         if pending.changed is None:  # all there is: not on the loop
-            await asyncio.to_thread(self.data_keys.take, pending.ring, bodies, keys)
+            await asyncio.to_thread(self.data_keys.take, *given)
         else:
-            self.data_keys.take(pending.ring, bodies, keys)
+            self.data_keys.take(*given)
         if self.data_keys.lacking:
             await self._read_ring()
 
@@ -401,11 +396,3 @@ class Following:
         known = self.data_keys.ring
         await self._on_disk(lambda: self.snapshots.keep_ring(known))
         return True
-
-
-def _changed_bodies(pending: Pending) -> Iterator[bytes]:
-    """Of the entries and not of the records: these name a large body by its hash."""
-    entries = pending.state.entries
-    for key in entries if pending.changed is None else pending.changed:
-        if key in entries:
-            yield from (content.body or b"" for content in entries[key].contents)

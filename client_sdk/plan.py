@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from client_sdk.errors import SettingInvalid
 from client_sdk.keks import Keks, KekSource, open_source
 from client_sdk.keks.base import Kek
 from client_sdk.settings import ClientSettings, check_namespace, parse_urls
@@ -122,6 +123,13 @@ class Plan:
         """
         source = self.secret_key
         return source if isinstance(source, Keks) else source.read()
+
+    def kek_ids(self) -> tuple[str, ...]:
+        """Their names; none where they cannot be read: whoever opens something says so."""
+        try:
+            return self.keks().ids
+        except SettingInvalid:
+            return ()
 
     def ask_command(self) -> Plan:
         """This plan with the keys that its command prints, if it has one. Blocks."""
