@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from config_center.api import changes, health, keys, namespaces, recovery, system, watch
+from config_center.api import audit, changes, health, keys, namespaces, recovery, system, watch
 from config_center.api.peer import PEER_ROUTES as PEER_ROUTES
 
 ROUTES = (
@@ -13,4 +13,5 @@ ROUTES = (
     *watch.ROUTES,
     *system.ROUTES,
     *health.ROUTES,
+    *audit.ROUTES,
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from client_sdk.sealing import Kek
 from config_center.access import Actor
+from config_center.audit.audit import Audit
 from config_center.service import Service
 from config_center.settings import Limits
 from config_center.store.base import Store
@@ -26,6 +27,7 @@ async def service(
 ) -> AsyncIterator[Service]:
     """``default`` is there and empty."""
     async with center(home, store) as registry:
+        audit = await Audit.open(home / "audit.sqlite3", registry.key, registry.verifier)
         made = Service(
             registry,
             limits or Limits(),
@@ -33,9 +35,11 @@ async def service(
             TRUST,
             clock_ms=lambda: NOW,
             rng=secrets.token_bytes,
+            audit=audit,
         )
         try:
             await made.open()
             yield made
         finally:
             await made.close()
+            await audit.close()
