@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 NDJSON = "application/x-ndjson"
 
 _WRITE_DEADLINE = 10.0  # seconds that a reader may take for a page
+_EXPORT_WITHIN = 600.0  # seconds; while it runs, what SQLite writes cannot be tidied up
 _LARGEST = 2**53 - 1
 
 
@@ -59,8 +60,9 @@ async def _export(call: Call, choice: Choice) -> web.StreamResponse:
     async with call.service.audit.reading.export(choice, after) as lines:
         await response.prepare(call.request)
         with contextlib.suppress(ConnectionResetError, TimeoutError):  # it left, or reads no more
-            async for page in lines:
-                await asyncio.wait_for(response.write(page), _WRITE_DEADLINE)
+            async with asyncio.timeout(_EXPORT_WITHIN):
+                async for page in lines:
+                    await asyncio.wait_for(response.write(page), _WRITE_DEADLINE)
             await response.write_eof()
     return response
 

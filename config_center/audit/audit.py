@@ -106,7 +106,7 @@ class Audit:
         self._tally = Tally()
         self._line: deque[_Waiting] = deque()
         self._news = asyncio.Event()
-        self._is_new = False
+        self._known_until = 0  # when the newest entry of the runs before was written
         self._sync_at: float | None = None
         self.reading = Reading(path, key, clock_ms)
         self._tasks: list[asyncio.Task[None]] = []
@@ -129,7 +129,6 @@ class Audit:
             thread.shutdown(wait=False)
             raise
         audit = cls(path, opened, thread, key, keep or Keep(), clock_ms)
-        audit._is_new = bool(why)
         await audit._begin(why)
         return audit
 
@@ -137,9 +136,10 @@ class Audit:
         """Tell what was counted, say that the run has ended, sync and let go of the file."""
         now = self.clock_ms()
         rest = self._tally.due(time.monotonic(), now, everything=True)
+        for entry in rest:
+            self.leave(entry)
         try:
-            for entry in (*rest, Entry(at=now, event=STOPPED, request=self.run)):
-                await self.record(entry, through=entry.event == STOPPED)
+            await self.record(Entry(at=now, event=STOPPED, request=self.run), through=True)
         except AuditDown as error:
             log.error("the audit ends without its last entries: %s", error)
         await end(*self._tasks)
@@ -205,9 +205,10 @@ class Audit:
         """
         Give every change of ours that has no entry one; how many. Raises JournalDown, AuditDown.
         """
-        if self._is_new:
+        if not self._known_until:  # a new chain, which no record can name yet
             await self._tell_what_was_before(journal)
-        since = await self._in_thread(self._book.newest_at) - _LOOKED_BACK
+            return 0
+        since = self._known_until - _LOOKED_BACK
         headers = await journal.transact(lambda db: _headers_since(db, since))
         requests = await self._in_thread(partial(self._known_among, headers))
         found = unaccounted(headers, self._book.chain, requests, self.clock_ms())
@@ -241,6 +242,7 @@ class Audit:
             asyncio.create_task(self._serve(), name="audit"),
             asyncio.create_task(self._keep_house(), name="audit house"),
         ]
+        self._known_until = await self._in_thread(self._book.newest_at)
         now = self.clock_ms()
         first = [Entry(at=now, event=BEGUN, detail=why)] if why else []
         try:
@@ -258,6 +260,10 @@ class Audit:
                 await self._in_thread(partial(self._write, batch, through))
             except (sqlite3.Error, OSError) as error:
                 await self._fail(error)
+                continue
+            except Exception:  # a bug; it must not be the last entry that was ever written
+                log.exception("entries of the audit could not be encoded and are lost")
+                self._drop(batch)
                 continue
             self._wrote(batch, through=through)
 
@@ -289,6 +295,12 @@ class Audit:
             _fail(waiting.written, self.down)
         await asyncio.sleep(_AGAIN)
 
+    def _drop(self, batch: list[_Waiting]) -> None:
+        self.lost += len(batch)
+        for waiting in batch:
+            self._line.popleft()
+            _fail(waiting.written, "an entry could not be encoded")
+
     async def _until_due(self) -> None:
         """Until there is something to write, or to sync."""
         try:
@@ -308,7 +320,7 @@ class Audit:
         while True:
             try:
                 for entry in self._tally.due(time.monotonic(), self.clock_ms()):
-                    await self.record(entry)
+                    self.leave(entry)
                 if time.monotonic() >= house_at:
                     house_at = time.monotonic() + _KEEP_HOUSE_EVERY
                     await self.trim()

@@ -18,9 +18,10 @@ from urllib.parse import quote
 
 from client_sdk.errors import ConfigError, NotVerified
 from config_center.audit.chain import End, Finding, Seal, Walk, beginning, follow
+from config_center.audit.entries import encoded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from client_sdk.signing import SigningKey, Verifier
@@ -117,9 +118,10 @@ class Book:
         """
         end, rows = self.end, []
         for entry in entries:
-            raw = entry.encode(end.n + 1)
+            plain = entry.to_json()
+            raw = encoded(plain, end.n + 1)
             end = follow(end, raw)
-            rows.append((*_columns(entry), end.n, raw, end.hash))
+            rows.append((*_columns(entry, plain), end.n, raw, end.hash))
         self._write(self.after, end, at, key, rows, through=through)
 
     def trim(self, upto: int, at: int, key: SigningKey) -> None:
@@ -273,8 +275,8 @@ def _check_end(
         raise NotVerified(f"its newest entry {end.n} is not what was written")
 
 
-def _columns(entry: Entry) -> tuple[Any, ...]:
-    plain = entry.to_json()  # as it is shown, so that what is seen can be asked for
+def _columns(entry: Entry, plain: Mapping[str, Any]) -> tuple[Any, ...]:
+    """As it is shown, so that what is seen can be asked for."""
     keys = "".join(f"\n{key}\n" for key in plain.get("keys", ()))
     texts = [plain.get(name, "") for name in ("outcome", "namespace", "actor", "token")]
     return (entry.at, *texts, keys, entry.request, entry.event)

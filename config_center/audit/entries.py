@@ -81,12 +81,20 @@ class Entry:
 
     def to_json(self) -> dict[str, Any]:
         """Without what is empty; every text printable and cut."""
-        named = ((each.name, getattr(self, each.name)) for each in fields(self))
+        named = ((name, getattr(self, name)) for name in _NAMES)
         return {name: _plain(name, value) for name, value in named if value}
 
     def encode(self, n: int) -> bytes:
         """The bytes that are chained, as entry number ``n``."""
-        return orjson.dumps({**self.to_json(), "n": n}, option=orjson.OPT_SORT_KEYS)
+        return encoded(self.to_json(), n)
+
+
+_NAMES = tuple(each.name for each in fields(Entry))
+
+
+def encoded(plain: Mapping[str, Any], n: int) -> bytes:
+    """The same of what :meth:`Entry.to_json` gave."""
+    return orjson.dumps({**plain, "n": n}, option=orjson.OPT_SORT_KEYS)
 
 
 def printable(text: str, longest: int = _LONG) -> str:

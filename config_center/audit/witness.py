@@ -107,7 +107,6 @@ class Witness:
         keys = keys_of(request.match_info.get("key"), body, declared, answer)
         most = MOST_KEYS if outcome == ACCEPTED else MOST_KEYS_REFUSED
         judged = is_judging(name)
-        detail = _CUT_OFF if not status else "" if problem is None else problem.detail
         return Entry(
             at=self._audit.clock_ms(),
             outcome=outcome,
@@ -127,9 +126,9 @@ class Witness:
             comment=comment_of(body, request.query),
             status=status,
             problem=name,
-            detail=unquoted(detail) if judged else detail,
+            detail=_detail(status, problem),
             change=_text(answer, "change"),
-            position=_position(answer, headers),
+            position=_position(answer, headers) if outcome == ACCEPTED else "",
         )
 
     def forwarded(self, request: web.Request) -> str | None:
@@ -152,6 +151,13 @@ def _declared(route: Route) -> set[str]:
     return names
 
 
+def _detail(status: int, problem: Problem | None) -> str:
+    """What whoever asked was told of why not."""
+    if problem is None:
+        return "" if status else _CUT_OFF
+    return unquoted(problem.detail) if is_judging(problem.name) else problem.detail
+
+
 def _text(answer: Any, name: str) -> str:
     found = answer.get(name) if isinstance(answer, dict) else None
     return found if isinstance(found, str) else ""
@@ -159,8 +165,6 @@ def _text(answer: Any, name: str) -> str:
 
 def _position(answer: Any, headers: Mapping[str, str]) -> str:
     """Where in the namespace's history it stands."""
-    if not isinstance(answer, dict) or "problem" in answer:
-        return ""
-    if "epoch" in answer and "revision" in answer:
+    if isinstance(answer, dict) and "epoch" in answer and "revision" in answer:
         return f"{answer['epoch']}-{answer['revision']}"
-    return headers.get("ETag", "").strip('"')
+    return _text(answer, "position") or headers.get("ETag", "").strip('"')

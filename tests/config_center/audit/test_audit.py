@@ -209,7 +209,7 @@ async def test_the_house_tells_what_was_counted_and_lets_go_of_what_is_old(
         await audit.refused(refused)
         await until(lambda: audit.written["refused"] == 2)
         clock.ms += 11 * DAY
-        await until(lambda: audit._book.after.n > 0)
+        await until(lambda: audit._book.after.n > 0 and audit.written[""] > 2)
 
     assert "trimmed" in events(tmp_path)
 
@@ -268,3 +268,16 @@ async def test_a_forged_file_of_another_key_is_put_aside(tmp_path: Path) -> None
 async def test_a_place_that_cannot_be_used_is_said(tmp_path: Path) -> None:
     with pytest.raises(SettingInvalid, match="cannot be used"):
         await Audit.open(tmp_path / "no" / "audit.sqlite3", KEY, VERIFIER)
+
+
+async def test_an_entry_that_cannot_be_encoded_does_not_stop_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(tmp_path) as audit:
+        with pytest.raises(AuditDown, match="encoded"):
+            await audit.record(Entry(at=1, outcome="accepted", asked={"to": 2**70}))
+        await audit.record(call())
+        assert (audit.lost, audit.down) == (1, "")
+
+    assert events(tmp_path) == ["begun", "started", "call", "stopped"]
+    assert "could not be encoded" in caplog.text

@@ -340,8 +340,10 @@ async def test_a_call_that_is_cut_off_is_told(
 
 
 async def test_what_a_loss_of_power_or_an_older_copy_took_is_found_in_the_journal(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """However long ago: the journal is read from the newest entry of before this start."""
+    monkeypatch.setattr("config_center.audit.audit._LOOKED_BACK", 0)
     file, copy = tmp_path / "audit.sqlite3", tmp_path / "copy"
     async with http(tmp_path) as api:
         await api("PUT", f"{KEYS}/prompt", {"value": 1})
