@@ -35,6 +35,7 @@ RECORD = b"config-center/record/1\n"
 BEAT = b"config-center/beat/1\n"
 TRUST = b"config-center/trust/1\n"
 REPORT = b"config-center/report/1\n"
+AUDIT = b"config-center/audit/1\n"
 
 SIGNATURE_SIZE = 64
 _PUBLIC_PREFIX = "ed25519:"

@@ -13,6 +13,7 @@ from config_center import __version__
 from config_center.cli import (
     acl,
     admission,
+    audit,
     doctor,
     fleet,
     keys,
@@ -43,6 +44,7 @@ app.add_typer(fleet.tokens, name="token")
 admission.register(fleet.devices)
 recovery.register(app)
 app.add_typer(secrets.app, name="secrets")
+app.add_typer(audit.app, name="audit")
 app.command(epilog="Example: config-center acl --instance gw-1")(acl.acl)
 app.command(epilog="Example: config-center doctor")(doctor.doctor)
 app.command(epilog="Example: config-center trust")(fleet.trust)

@@ -22,6 +22,9 @@ from client_sdk.errors import ConfigError, SettingInvalid
 from client_sdk.private_files import read_private, write_private
 from client_sdk.signing import TrustList, Verifier, show_public
 from config_center.app import make_app
+from config_center.audit.audit import FILE as AUDIT_FILE
+from config_center.audit.audit import Audit
+from config_center.audit.audit import Keep as AuditKeep
 from config_center.checks import Level, judge
 from config_center.embedded import EmbeddedStore
 from config_center.examining import Examiner
@@ -45,6 +48,7 @@ from config_center.store.base import Retention
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from config_center.keys import CenterKeys
     from config_center.settings import Settings
     from config_center.store.base import Store
 
@@ -114,6 +118,7 @@ class Center:
         self._stack.push_async_callback(self.registry.close)
         await self.registry.open()
         await self.registry.publish_trust(keys.trust)
+        audit = await self._audit(keys)
         self.service = Service(
             self.registry,
             self.settings.limits,
@@ -121,6 +126,7 @@ class Center:
             keys.trust,
             clock_ms=lambda: time.time_ns() // 1_000_000,
             rng=secrets.token_bytes,
+            audit=audit,
         )
         await self.service.open()
         self._stack.push_async_callback(self.service.close)
@@ -132,6 +138,21 @@ class Center:
         self._stack.push_async_callback(examiner.close)
         examiner.start()
         self.url = await self._listen()
+
+    async def _audit(self, keys: CenterKeys) -> Audit:
+        keep = self.settings.retention
+        audit = await Audit.open(
+            self.settings.data / AUDIT_FILE,
+            keys.signing,
+            self.registry.verifier,
+            AuditKeep(keep.audit_days, keep.audit_entries),
+        )
+        self._stack.push_async_callback(audit.close)
+        try:
+            await audit.reconcile(self.registry.journal)
+        except ConfigError as error:
+            log.warning("the audit was not compared with the journal: %s", error)
+        return audit
 
     async def _store(self) -> str:
         given = self.settings.redis_url
@@ -169,6 +190,8 @@ class Center:
         made = False
         try:
             made = await self.service.tokens.ensure_admin(token)
+            if made:
+                await self.service.audit.note("the token of the first admin was made")
         except (Problem, ConfigError) as error:
             log.warning("the first admin's token does not open yet: %s", error)
             return token

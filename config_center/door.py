@@ -9,7 +9,6 @@ that exists (400), then the handler.
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 from dataclasses import replace
 from itertools import count
@@ -22,6 +21,7 @@ from config_center import peers
 from config_center.access import authenticate, authorize
 from config_center.admission import Allowance, Gate, Rules, address_of
 from config_center.api.context import Call, await_position, check_names, check_query
+from config_center.audit.witness import Witness
 from config_center.journal import JournalDown
 from config_center.problems import Problem
 from config_center.store.base import OutcomeUnknown, StoreDown, StoreRefused
@@ -50,7 +50,7 @@ class Door:
         self._settings = settings
         self._metrics = metrics
         self._gate = Gate(_rules(settings.admission))
-        self._run = secrets.token_hex(4)
+        self._witness = Witness(service.audit, behind_proxy=settings.behind_proxy)
         self._requests = count(1)
         self._known: dict[str, Actor] = {}
         self._known_by: NamespaceState | None = None
@@ -63,7 +63,7 @@ class Door:
             began = time.perf_counter()
             status = 500
             try:
-                response = await self._answer(route, request)
+                response = await self._told(route, request)
                 status = response.status
                 return response
             except (Problem, ConfigError) as error:
@@ -81,33 +81,53 @@ class Door:
         body = self._metrics.render(self._service)
         return web.Response(body=body, headers={"Content-Type": self._metrics.content_type})
 
-    async def _answer(self, route: Route, request: web.Request) -> web.StreamResponse:
+    async def _told(self, route: Route, request: web.Request) -> web.StreamResponse:
+        """The answer to a call; the audit has it first (config_center/audit)."""
         call = Call(request, route, self._service, self._settings, None)
-        if route.permission != "public":
-            call.caller = self._caller(call)
-        if not route.cost:
+        let_in = False
+        try:
+            self._let_in(call)
+            let_in = True
+            self._witness.require(route)
+            response = await self._answer(call)
+        except (Problem, ConfigError) as error:
+            problem = _problem_of(request, error)
+            await self._witness.refused(call, problem, let_in=let_in)
+            raise problem from error
+        except BaseException as error:
+            self._witness.failed(call, error)
+            raise
+        await self._witness.accepted(call, response)
+        return response
+
+    async def _answer(self, call: Call) -> web.StreamResponse:
+        cost = call.route.cost
+        if not cost:
             return await _served(call)
         self._enter(call)
         try:
             return await _served(call)
         finally:
-            self._gate.leave(route.cost)
+            self._gate.leave(cost)
 
     def _enter(self, call: Call) -> None:
         refusal = self._gate.enter(call.route.cost, call.actor.token_id, time.monotonic())
         if refusal is not None:
             raise _again(refusal)
 
-    def _caller(self, call: Call) -> Actor:
-        request = call.request
-        if call.route.permission == "peer":
+    def _let_in(self, call: Call) -> None:
+        request, permission = call.request, call.route.permission
+        if permission == "public":
+            return
+        if permission == "peer":
             verifier = self._service.registry.verifier
             header = request.headers.get("Authorization")
-            return peers.authenticate(verifier, header, request.path_qs, time.time())
-        actor = self._actor(request)
+            call.caller = peers.authenticate(verifier, header, request.path_qs, time.time())
+            return
+        ident = f"{self._service.audit.run}-{next(self._requests):x}"
+        call.caller = actor = replace(self._actor(request), request_id=ident)
         check_names(call)
-        authorize(actor, call.route.permission, request.match_info.get("ns"))
-        return replace(actor, request_id=f"{self._run}-{next(self._requests):x}")
+        authorize(actor, permission, request.match_info.get("ns"))
 
     def _actor(self, request: web.Request) -> Actor:
         """Who asks. Known ones are remembered as long as the tokens are the very same state."""
@@ -127,9 +147,7 @@ class Door:
 
     def _stranger(self, request: web.Request, problem: Problem) -> Problem:
         """What somebody without a token that opens hears: the 401, or that he asks too often."""
-        proxy = self._settings.behind_proxy
-        forwarded = request.headers.get("X-Forwarded-For") if proxy else None
-        address = address_of(request.remote, forwarded)
+        address = address_of(request.remote, self._witness.forwarded(request))
         refusal = self._gate.wrong_token(address, time.monotonic())
         return problem if refusal is None else _again(refusal, " with tokens that are not known")
 

@@ -20,12 +20,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from client_sdk.errors import ConfigError
+from client_sdk.errors import ConfigError, NotVerified
 from client_sdk.keks import Keks, KekSource
 from client_sdk.records import Position
 from client_sdk.signing import Verifier
 from config_center import keys
+from config_center.audit import book
+from config_center.audit.audit import FILE as AUDIT
 from config_center.checks.base import (
+    AuditFacts,
     DiskFacts,
     Facts,
     FileFacts,
@@ -46,7 +49,10 @@ if TYPE_CHECKING:
     from config_center.store.base import Store
 
 JOURNAL = "journal.sqlite3"
-_PRIVATE = ("admin.token", keys.SIGNING, keys.SECRETS, keys.ROOT, JOURNAL, f"{JOURNAL}-wal")
+_PRIVATE = (
+    *("admin.token", keys.SIGNING, keys.SECRETS, keys.ROOT),
+    *(JOURNAL, f"{JOURNAL}-wal", AUDIT, f"{AUDIT}-wal"),
+)
 _LATE_AFTER = 30.0  # seconds that a change may take to an instance
 
 
@@ -96,6 +102,22 @@ def look_at_journal(data: Path) -> JournalFacts | str | None:
     return JournalFacts(str(path), path.stat().st_size, problems, orphans)
 
 
+def look_at_audit(data: Path, verifier: Verifier, down: str = "") -> AuditFacts | None:
+    """
+    Whether the audit's end is the sealed one; None where there is none yet. ``down``: why the
+    center that runs cannot write it. Blocks on the disk.
+    """
+    path = data.absolute() / AUDIT
+    if not path.exists():
+        return None
+    aside = tuple(sorted(str(each) for each in data.glob(f"{path.stem}.*.broken.sqlite3")))
+    try:
+        with closing(book.reader(path)) as db:
+            return AuditFacts(str(path), book.examine_end(db, verifier), "", down, aside)
+    except (NotVerified, sqlite3.Error) as error:
+        return AuditFacts(str(path), 0, str(error), down, aside)
+
+
 async def look_at_store(store: Store) -> StoreFacts | Mapping[str, StoreFacts | str] | str:
     """What the store's server says, or why it cannot be asked; of a cluster, node by node."""
     try:
@@ -109,6 +131,11 @@ async def look_without_center(settings: Settings) -> Facts:
     facts = await asyncio.to_thread(look_at_machine, settings)
     journal = await asyncio.to_thread(look_at_journal, settings.data)
     facts = replace(facts, store=await _store_of(settings), journal=journal)
+    if facts.keys == "":
+        source = _looked_at(settings.kek_source)
+        trusted = Verifier((await asyncio.to_thread(keys.load, settings.data, source)).trust)
+        audit = await asyncio.to_thread(look_at_audit, settings.data, trusted)
+        facts = replace(facts, audit=audit)
     if facts.keys == "" and settings.peers:
         loaded = await asyncio.to_thread(keys.load, settings.data, _looked_at(settings.kek_source))
         others = Peers(settings.peers, loaded.signing, Verifier(loaded.trust))
@@ -128,6 +155,9 @@ async def look_at_center(service: Service, settings: Settings) -> Facts:
         facts,
         store=await look_at_store(registry.store),
         journal=journal,
+        audit=await asyncio.to_thread(
+            look_at_audit, settings.data, registry.verifier, service.audit.down
+        ),
         peers=await others.look(),
         modes=service.modes(),
         fleets={

@@ -195,7 +195,16 @@ class Metrics:
         reports, cut = service.reports, 0 if self.connections is None else self.connections.cut
         told = {"taken": reports.taken, "dropped": reports.dropped}
         errors = {"": service.registry.journal.errors}
+        audit = service.audit
+        entries = {outcome or "none": count for outcome, count in audit.written.items()}
+        trouble = {"refused": audit.errors, "lost": audit.lost}
         self._counted.counts = {
+            "config_center_audit_entries": ("Entries of the audit", "outcome", entries),
+            "config_center_audit_errors": (
+                "Writes of it that failed, and entries that were lost",
+                "kind",
+                trouble,
+            ),
             "config_center_reports": ("Reports of instances", "outcome", told),
             "config_center_journal_errors": ("Transactions that the disk refused", "", errors),
             "config_center_slow_connections": ("Connections cut for slowness", "", {"": cut}),

@@ -53,7 +53,7 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
 
 def _operation(route: Route) -> dict[str, Any]:
     operation: dict[str, Any] = {
-        "operationId": _operation_id(route),
+        "operationId": operation_id(route),
         "summary": route.summary,
         "description": (route.handler.__doc__ or "").strip(),
         "parameters": [*_path_parameters(route.path), *_parameters(route)],
@@ -75,7 +75,8 @@ def _is_required(route: Route) -> bool:
     return any(field.is_required() for field in route.body.model_fields.values())
 
 
-def _operation_id(route: Route) -> str:
+def operation_id(route: Route) -> str:
+    """The name of what a route does, of its own among all routes."""
     last = route.path.rpartition("/")[2]
     return f"{last}_rollout" if route.name == "move_rollout" else route.name
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from client_sdk.signing import TrustList
     from client_sdk.state import NamespaceState
     from config_center.access import Actor
+    from config_center.audit.audit import Audit
     from config_center.ledger.ledger import Ledger
     from config_center.ledger.registry import Registry
     from config_center.secrets.exchange import HeldKeks
@@ -59,8 +60,10 @@ class Service:
         *,
         clock_ms: Callable[[], int],
         rng: Callable[[int], bytes],
+        audit: Audit,
     ) -> None:
         self.registry = registry
+        self.audit = audit
         self.trust = trust
         self._limits = limits
         self.keks = Exchange(registry, keks, rng)
@@ -317,7 +320,7 @@ class Service:
         """Make a namespace. Raises Problem 409 when the name is, or ever was, in use."""
         check_name(ns)
         bindings = template_bindings(template)
-        ledger = await self.registry.create(ns, actor.name)
+        ledger = await self.registry.create(ns, actor.name, actor.request_id)
         space = await self._add(ledger)
         if bindings:
             await self._changes.submit(
@@ -333,7 +336,14 @@ class Service:
         """End a namespace; its name is never used again."""
         space = self._space(ns)
         ident = self._rng(16).hex()
-        draft = Draft(ident, "end", actor.name, lambda _: Planned(()), type="end")
+        draft = Draft(
+            ident,
+            "end",
+            actor.name,
+            lambda _: Planned(()),
+            request=actor.request_id,
+            type="end",
+        )
         await self.registry.end(ns, draft)
         space.close()
         self._spaces.pop(ns, None)

@@ -131,6 +131,8 @@ class Retention(_Section):
     id_seconds: int = Field(86_400, ge=3_600, description="idempotency keys are remembered")
     journal_days: int = Field(30, ge=1, description="a change is kept this long")
     journal_rows: int = Field(10_000, ge=1_000, description="newest changes always kept")
+    audit_days: int = Field(365, ge=1, description="an entry of the audit is kept this long")
+    audit_entries: int = Field(10_000, ge=100, description="newest entries always kept")
 
 
 class Admission(_Section):

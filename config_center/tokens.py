@@ -44,7 +44,7 @@ class Tokens:
             "hash": token_hash(token),
             "report_key": report_key(token).public.hex(),
         }
-        await self._write(token_key(token), about, actor.name)
+        await self._write(token_key(token), about, actor)
         return {"token": token, **_shown(token_key(token), about)}
 
     def listed(self) -> list[dict[str, Any]]:
@@ -64,7 +64,7 @@ class Tokens:
             raise not_found(f"there is no token {token_id[:64]!r}; see the list of tokens")
         if token_id == actor.token_id:
             raise invalid("a token cannot revoke itself; use another admin's")
-        await self._write(key, None, actor.name)
+        await self._write(key, None, actor)
         return {"id": token_id, "revoked": True}
 
     def knows(self, token: str) -> bool:
@@ -83,12 +83,18 @@ class Tokens:
         await self.create(about, Actor("center", "admin"), token)
         return True
 
-    async def _write(self, key: str, about: dict[str, Any] | None, author: str) -> None:
+    async def _write(self, key: str, about: dict[str, Any] | None, actor: Actor) -> None:
         op = Op(key, "del", 1, None)
         if about is not None:
             body = encode_body(about, "json")
             op = Op(key, "set", 1, Content(1, sha256_hex(body), len(body), "json", body=body))
-        draft = Draft(secrets.token_hex(16), key, author, lambda _: Planned((op,)))
+        draft = Draft(
+            secrets.token_hex(16),
+            key,
+            actor.name,
+            lambda _: Planned((op,)),
+            request=actor.request_id,
+        )
         await self.registry.system.submit(draft)
 
 

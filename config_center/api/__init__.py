@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from config_center.api import changes, health, keys, namespaces, recovery, secrets, system, watch
+from config_center.api import (
+    audit,
+    changes,
+    health,
+    keys,
+    namespaces,
+    recovery,
+    secrets,
+    system,
+    watch,
+)
 from config_center.api.peer import PEER_ROUTES as PEER_ROUTES
 
 ROUTES = (
@@ -14,4 +24,5 @@ ROUTES = (
     *watch.ROUTES,
     *system.ROUTES,
     *health.ROUTES,
+    *audit.ROUTES,
 )

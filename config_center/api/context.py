@@ -54,6 +54,7 @@ class Call:
     service: Service
     settings: Settings
     caller: Actor | None
+    asked: Any = None  # the body, once it was read as JSON
 
     @property
     def actor(self) -> Actor:
@@ -182,9 +183,10 @@ class Call:
         if self.request.content_type not in _JSON_TYPES:
             raise Problem("unsupported-media-type", "send application/json")
         try:
-            return parse_json(raw, self.settings.limits.depth + 8)
+            self.asked = parse_json(raw, self.settings.limits.depth + 8)
         except InvalidValue as error:
             raise invalid(f"the body cannot be used: {error}") from error
+        return self.asked
 
     async def body(self, model: type[M]) -> M:
         """The body as ``model``. Raises Problem 400 that names every wrong field."""
@@ -266,9 +268,17 @@ def _wrong_fields(error: ValidationError) -> Problem:
     return invalid(f"{first['path'] or 'the body'}: {first['message']}", errors=errors)
 
 
+class Answered(web.Response):
+    """A JSON answer that keeps what it was made of, for the audit: it picks names and numbers."""
+
+    plain: Any = None
+
+
 def answer(plain: Any, status: int = 200, etag: str | None = None) -> web.Response:
     """A JSON answer."""
     headers = {} if etag is None else {"ETag": etag}
-    return web.Response(
+    response = Answered(
         body=orjson.dumps(plain), status=status, content_type="application/json", headers=headers
     )
+    response.plain = plain
+    return response

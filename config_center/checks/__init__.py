@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from config_center.checks import (
+    audit,
     clock,
     disk,
     durability,
@@ -33,7 +34,7 @@ CHECKS: dict[str, Callable[[Facts], Iterator[Check]]] = {
     for member in (
         *(keys, files, disk, limits, clock),
         *(server, rights, durability, replicas),
-        *(journal, peers, namespaces, fleet),
+        *(journal, audit, peers, namespaces, fleet),
     )
 }
 

@@ -102,6 +102,20 @@ class JournalFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditFacts:
+    """
+    ``problem``: why its end is not the sealed one (""); ``down``: why it cannot be written;
+    ``aside``: files that an earlier start did not believe.
+    """
+
+    path: str
+    entries: int = 0
+    problem: str = ""
+    down: str = ""
+    aside: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class PeerFacts:
     """Another center: why it does not help (""), and its clock minus ours in seconds."""
 
@@ -131,6 +145,7 @@ class Facts:
     files: tuple[FileFacts, ...] | None = None
     disk: DiskFacts | None = None
     journal: JournalFacts | str | None = None
+    audit: AuditFacts | None = None
     peers: tuple[PeerFacts, ...] | None = None
     modes: Mapping[str, Mapping[str, str]] | None = None
     fleets: Mapping[str, Standing] | None = None

@@ -132,7 +132,7 @@ class Registry:
             raise not_found(f"there is no namespace {ns!r}; make it with PUT /v1/namespaces/{ns}")
         return ledger
 
-    async def create(self, ns: str, author: str) -> Ledger:
+    async def create(self, ns: str, author: str, request: str = "") -> Ledger:
         """
         Make a namespace, or finish one whose making was cut off. Raises Problem 409 when the name
         is, or ever was, in use, 504 when it is not known whether the store has made it.
@@ -144,7 +144,7 @@ class Registry:
                 raise Problem("already-exists", f"the namespace name {ns!r} is taken")
             self.system.require_ready()
             if not half:
-                await self._register(ns, author)
+                await self._register(ns, author, request)
             if await self._is_absent(ns):
                 await self._begin(ns)
             ledger = await self._attach(ns)
@@ -246,13 +246,13 @@ class Registry:
         keys = [key for key, entry in entries.items() if entry.exists and key.startswith(PREFIX)]
         return {key.removeprefix(PREFIX) for key in keys}
 
-    async def _register(self, ns: str, author: str) -> None:
+    async def _register(self, ns: str, author: str, request: str = "") -> None:
         def plan(state: NamespaceState) -> Planned:
             body = encode_body({"name": ns}, "json")
             content = Content(1, sha256_hex(body), len(body), "json", body=body)
             return Planned((Op(PREFIX + ns, "set", 1, content),))
 
-        draft = Draft(secrets.token_hex(16), f"create {ns}", author, plan)
+        draft = Draft(secrets.token_hex(16), f"create {ns}", author, plan, request=request)
         await self.system.submit(draft)
 
     async def _begin(self, ns: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from client_sdk.keks import Kek, Keks
 from config_center.access import Actor
+from config_center.audit.audit import Audit
 from config_center.secrets.exchange import HeldKeks
 from config_center.service import Service
 from config_center.settings import Limits
@@ -31,6 +32,7 @@ async def service(
     """``default`` is there and empty."""
     held = HeldKeks(keks or Keks((KEK,)))
     async with center(home, store, rule=held.believe) as registry:
+        audit = await Audit.open(home / "audit.sqlite3", registry.key, registry.verifier)
         made = Service(
             registry,
             limits or Limits(),
@@ -38,9 +40,11 @@ async def service(
             TRUST,
             clock_ms=lambda: NOW,
             rng=secrets.token_bytes,
+            audit=audit,
         )
         try:
             await made.open()
             yield made
         finally:
             await made.close()
+            await audit.close()
