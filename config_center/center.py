@@ -27,7 +27,7 @@ from config_center.embedded import EmbeddedStore
 from config_center.examining import Examiner
 from config_center.http_log import HTTP_LOG
 from config_center.journal import Journal
-from config_center.keys import load_or_create
+from config_center.keys import SECRETS, SIGNING, load_or_create
 from config_center.ledger.keeper import Rhythm
 from config_center.ledger.registry import SYSTEM, Registry
 from config_center.listening import Connections, listen
@@ -40,6 +40,8 @@ from config_center.retention import DAY_MS, Keep
 from config_center.service import Service
 from config_center.store import open_store
 from config_center.store.base import Retention
+from config_center.token_uses import FILE as TOKEN_USES
+from config_center.weak_secrets import refuse_weak
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,6 +87,8 @@ class Center:
         lock = await asyncio.to_thread(_claim, data)
         self._stack.callback(lock.release)
         keys = await asyncio.to_thread(load_or_create, data, secrets.token_bytes)
+        for name, secret in ((SECRETS, keys.kek.secret), (SIGNING, keys.signing.seed)):
+            refuse_weak(data / name, secret, "a center makes its own at its first start")
         self.store_url = await self._store()
         store = open_store(
             self.store_url, _retention(self.settings), replicas=self.settings.ack_replicas
@@ -120,6 +124,9 @@ class Center:
         )
         await self.service.open()
         self._stack.push_async_callback(self.service.close)
+        uses = self.service.tokens.uses
+        self._stack.push_async_callback(uses.close)
+        await uses.open(data / TOKEN_USES)
         self.admin_token = await self._admin_token()
         examiner = Examiner(self.settings, self.service, self._metrics)
         self._stack.push_async_callback(examiner.close)
@@ -150,18 +157,20 @@ class Center:
     async def _admin_token(self) -> str:
         """
         What opens for the first admin: on disk before it opens anything, and offered again at every
-        start until the store has it.
+        start until the store has it. Where every admin's token has ended, a start makes a new one:
+        what was revoked never opens again. Raises SettingInvalid for one that could be guessed.
         """
-        path = self.settings.data / "admin.token"
-        there = await asyncio.to_thread(path.exists)
+        path, tokens = self.settings.data / "admin.token", self.service.tokens
+        there, token = await asyncio.to_thread(path.exists), ""
         if there:
-            token: str = (await asyncio.to_thread(read_private, path, "the admin token")).strip()
-        else:
-            token = self.service.tokens.mint()
+            token = (await asyncio.to_thread(read_private, path, "the admin token")).strip()
+            refuse_weak(path, token, "remove the file before the first start makes it an admin's")
+        if not there or (tokens.ended(token) and not tokens.has_admin()):
+            token = tokens.mint()
             await asyncio.to_thread(write_private, path, token + "\n", 0o600)
         made = False
         try:
-            made = await self.service.tokens.ensure_admin(token)
+            made = await tokens.ensure_admin(token)
         except (Problem, ConfigError) as error:
             log.warning("the first admin's token does not open yet: %s", error)
             return token

@@ -19,7 +19,7 @@ from aiohttp import web
 
 from client_sdk.errors import ConfigError, NotVerified
 from config_center import peers
-from config_center.access import authenticate, authorize
+from config_center.access import authenticate, authorize, require_unexpired
 from config_center.admission import Allowance, Gate, Rules, address_of
 from config_center.api.context import Call, await_position, check_names, check_query
 from config_center.journal import JournalDown
@@ -106,7 +106,8 @@ class Door:
             return peers.authenticate(verifier, header, request.path_qs, time.time())
         actor = self._actor(request)
         check_names(call)
-        authorize(actor, call.route.permission, request.match_info.get("ns"))
+        names, route = request.match_info, call.route
+        authorize(actor, route.permission, route.reach, names.get("ns"), names.get("key"))
         return replace(actor, request_id=f"{self._run}-{next(self._requests):x}")
 
     def _actor(self, request: web.Request) -> Actor:
@@ -115,14 +116,16 @@ class Door:
         system = self._service.registry.system.state
         if system is not self._known_by:
             self._known_by, self._known = system, {}
-        actor = self._known.get(header or "")
-        if actor is None:
-            try:
-                actor = authenticate(system, header)
-            except Problem as problem:
-                raise self._stranger(request, problem) from None
-            if len(self._known) < _MOST_KNOWN:
-                self._known[header or ""] = actor
+        actor, now = self._known.get(header or ""), self._service.tokens.clock_ms()
+        try:
+            if actor is None:
+                actor = authenticate(system, header, now)
+                if len(self._known) < _MOST_KNOWN:
+                    self._known[header or ""] = actor
+            require_unexpired(actor, now)
+        except Problem as problem:
+            raise self._stranger(request, problem) from None
+        self._service.tokens.uses.note(actor.token_id, now)
         return actor
 
     def _stranger(self, request: web.Request, problem: Problem) -> Problem:

@@ -35,6 +35,7 @@ from config_center.peers import Peers
 from config_center.server_binary import find_server
 from config_center.store import open_store
 from config_center.store.base import Retention
+from config_center.token_uses import FILE as TOKEN_USES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,7 +46,15 @@ if TYPE_CHECKING:
     from config_center.store.base import Store
 
 JOURNAL = "journal.sqlite3"
-_PRIVATE = ("admin.token", keys.SIGNING, keys.SECRETS, keys.ROOT, JOURNAL, f"{JOURNAL}-wal")
+_PRIVATE = (
+    "admin.token",
+    TOKEN_USES,
+    keys.SIGNING,
+    keys.SECRETS,
+    keys.ROOT,
+    JOURNAL,
+    f"{JOURNAL}-wal",
+)
 _LATE_AFTER = 30.0  # seconds that a change may take to an instance
 
 

@@ -28,6 +28,7 @@ from config_center.recovering import Recovery
 from config_center.reports import Reports
 from config_center.rollouts.plan import Move
 from config_center.schemas import binding_of, compile_binding, kinds_json
+from config_center.scopes import EVERYTHING
 from config_center.space import Space
 from config_center.tokens import Tokens
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from config_center.access import Actor
     from config_center.ledger.ledger import Ledger
     from config_center.ledger.registry import Registry
+    from config_center.scopes import Reach
     from config_center.settings import Limits
 
 __all__ = ["Answer", "Service"]
@@ -65,7 +67,7 @@ class Service:
         self._rng = rng
         self._spaces: dict[str, Space] = {}
         self._changes = Changes(kek, clock_ms, rng)
-        self.tokens = Tokens(registry, rng)
+        self.tokens = Tokens(registry, rng, clock_ms)
         self.reports = Reports(registry, self._spaces, clock_ms)
         self.recovery = Recovery(registry)
 
@@ -197,20 +199,29 @@ class Service:
 
     # -- reading ------------------------------------------------------------------------------
 
-    def key_bytes(self, ns: str, key: str) -> tuple[bytes, str]:
+    def key_bytes(self, ns: str, key: str, reach: Reach = EVERYTHING) -> tuple[bytes, str]:
         """The rendered answer of ``GET key``, and its ETag."""
-        return self._space(ns).key_bytes(key)
+        return self._space(ns).key_bytes(key, reach)
 
-    def resolve(self, ns: str, key: str, unit: str, attributes: dict[str, str]) -> dict[str, Any]:
+    def resolve(
+        self,
+        ns: str,
+        key: str,
+        unit: str,
+        attributes: dict[str, str],
+        reach: Reach = EVERYTHING,
+    ) -> dict[str, Any]:
         """What one unit gets of a key, and why."""
         space = self._space(ns)
         bound = binding_of(space.ledger.state, key)
-        return reading.resolve(space.entry(key), bound, unit, attributes)
+        return reading.resolve(space.entry(key, reach), bound, unit, attributes)
 
-    def keys(self, ns: str, prefix: str, limit: int, after: str | None) -> dict[str, Any]:
-        """Keys with version, format, size and rollout."""
+    def keys(
+        self, ns: str, prefix: str, limit: int, after: str | None, reach: Reach = EVERYTHING
+    ) -> dict[str, Any]:
+        """Keys within the reach, with version, format, size and rollout."""
         space = self._space(ns)
-        state, names = space.ledger.state, space.keys()
+        state, names = space.ledger.state, space.keys(reach)
         start = bisect_left(names, prefix)
         if after is not None:
             start = max(start, bisect_right(names, after))
@@ -266,10 +277,14 @@ class Service:
         """Module kinds with their JSON Schema."""
         return kinds_json()
 
-    def rollouts(self, ns: str, limit: int, after: str | None) -> dict[str, Any]:
-        """Rollouts, running ones first."""
+    def rollouts(
+        self, ns: str, limit: int, after: str | None, reach: Reach = EVERYTHING
+    ) -> dict[str, Any]:
+        """Rollouts all of whose keys are within the reach, running ones first."""
         space = self._space(ns)
-        rows = [space.story_words(story) for story in space.past.book.stories()]
+        stories = space.past.book.stories()
+        seen = [s for s in stories if all(reach.holds(ns, key) for key in s.keys)]
+        rows = [space.story_words(story) for story in seen]
         return reading.page(rows, "id", limit, after)
 
     def rollout(self, ns: str, which: str) -> dict[str, Any]:

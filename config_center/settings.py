@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote, urlsplit
 
 from pydantic import (
     BaseModel,
@@ -41,6 +42,7 @@ from client_sdk.settings import (
     refuse_misspelt,
     without_password,
 )
+from config_center.weak_secrets import is_example
 
 FILE = Path("config-center.toml")
 _KIB, _MIB = 1 << 10, 1 << 20
@@ -88,6 +90,8 @@ def _listed(value: object) -> object:
 def _redis_url(value: object) -> object:
     if isinstance(value, str) and parse_url(value).scheme not in REDIS_SCHEMES:
         raise ValueError("write the address of a Redis: redis://, rediss:// or unix:// ...")
+    if isinstance(value, str) and is_example(unquote(urlsplit(value).password or "")):
+        raise ValueError("its password is an example that everybody knows; set one of your own")
     return value
 
 

@@ -34,7 +34,6 @@ EXCEPTIONS: dict[str, str] = {
     "client_sdk/transports/keyspace.py": "tests/client_sdk/test_client.py",
     "client_sdk/transports/memory.py": "tests/client_sdk/testing/test_memory.py",
     "client_sdk/views.py": "tests/client_sdk/test_serving.py",
-    "config_center/access.py": "tests/config_center/api/test_keys.py",
     "config_center/api/changes.py": "tests/config_center/api/test_keys.py",
     "config_center/api/context.py": "tests/config_center/api/test_keys.py",
     "config_center/api/namespaces.py": "tests/config_center/api/test_keys.py",
