@@ -121,6 +121,7 @@ class Center:
             keys.trust,
             clock_ms=lambda: time.time_ns() // 1_000_000,
             rng=secrets.token_bytes,
+            oidc=self.settings.oidc,
         )
         await self.service.open()
         self._stack.push_async_callback(self.service.close)

@@ -14,6 +14,7 @@ from config_center import asking, reading
 from config_center.changes import Answer, Changes, Wish, key_answer
 from config_center.history import Histories
 from config_center.ledger.words import Draft, Mode, Planned
+from config_center.logging_in import LoggingIn
 from config_center.namespaces import (
     binding_op,
     binding_words,
@@ -22,6 +23,7 @@ from config_center.namespaces import (
     plan_binding,
     template_bindings,
 )
+from config_center.oidc import Oidc
 from config_center.problems import not_found
 from config_center.publishing import Condition, Operation, Put, check_key
 from config_center.recovering import Recovery
@@ -59,6 +61,7 @@ class Service:
         *,
         clock_ms: Callable[[], int],
         rng: Callable[[int], bytes],
+        oidc: Oidc | None = None,
     ) -> None:
         self.registry = registry
         self.trust = trust
@@ -68,11 +71,13 @@ class Service:
         self._spaces: dict[str, Space] = {}
         self._changes = Changes(kek, clock_ms, rng)
         self.tokens = Tokens(registry, rng, clock_ms)
+        self.login = LoggingIn(oidc or Oidc(), self.tokens, rng)
         self.reports = Reports(registry, self._spaces, clock_ms)
         self.recovery = Recovery(registry)
 
     async def open(self) -> None:
         """Read every namespace's past, and follow what comes."""
+        await self.login.open()
         for ns, ledger in self.registry.ledgers.items():
             if not ns.startswith("_") and ledger.mode is not Mode.ENDED:
                 await self._add(ledger)

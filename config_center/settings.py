@@ -42,6 +42,7 @@ from client_sdk.settings import (
     refuse_misspelt,
     without_password,
 )
+from config_center.oidc import Oidc
 from config_center.weak_secrets import is_example
 
 FILE = Path("config-center.toml")
@@ -178,6 +179,7 @@ class Settings(_Section):
     limits: Limits = Field(Limits(), description="")
     admission: Admission = Field(Admission(), description="")
     retention: Retention = Field(Retention(), description="")
+    oidc: Oidc = Field(Oidc(), description="")
 
     @property
     def redis_url(self) -> str | None:
