@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 CALLBACK = "/v1/login/callback"
 ALGORITHMS = ("RS256", "PS256", "ES256", "ES384", "Ed25519", "EdDSA")
-_PUBLIC_KEYS = ("RSA", "EC", "OKP")
 _LEEWAY = 60  # seconds that the provider's clock may be off
 _MOST_NAME = 90
 _HERE = ("127.0.0.1", "::1", "localhost")
@@ -209,7 +208,6 @@ def _key(keys: Any, kid: object) -> Any:
         key
         for key in (listed if isinstance(listed, list) else ())
         if isinstance(key, dict)
-        and key.get("kty") in _PUBLIC_KEYS
         and key.get("use", "sig") == "sig"
         and kid in (None, key.get("kid"))
     ]

@@ -63,6 +63,8 @@ def test_a_token_that_holds_is_read() -> None:
     assert read(token(other, {"alg": "Ed25519", "kid": "two"}), both)["sub"] == "u-1"
     without = jwt.encode({"alg": "ES256"}, CLAIMS, KEY)
     assert read(without)["sub"] == "u-1"
+    for_encryption = {**other.as_dict(private=False), "use": "enc"}
+    assert read(without, {"keys": [*KEYS["keys"], for_encryption]})["sub"] == "u-1"
 
 
 @pytest.mark.parametrize(
