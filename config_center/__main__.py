@@ -21,6 +21,7 @@ from config_center.cli import (
     rollouts,
     secrets,
     server,
+    tokens,
     up,
 )
 
@@ -40,7 +41,7 @@ app.command(epilog="Example: config-center instances")(fleet.instances)
 app.add_typer(fleet.devices, name="devices")
 app.add_typer(fleet.namespaces, name="namespace")
 app.add_typer(fleet.schemas, name="schema")
-app.add_typer(fleet.tokens, name="token")
+app.add_typer(tokens.app, name="token")
 admission.register(fleet.devices)
 recovery.register(app)
 app.add_typer(secrets.app, name="secrets")
@@ -48,7 +49,7 @@ app.add_typer(audit.app, name="audit")
 app.command(epilog="Example: config-center acl --instance gw-1")(acl.acl)
 app.command(epilog="Example: config-center doctor")(doctor.doctor)
 app.command(epilog="Example: config-center trust")(fleet.trust)
-app.command(epilog="Example: config-center whoami")(fleet.whoami)
+app.command(epilog="Example: config-center whoami")(tokens.whoami)
 app.add_typer(server.config, name="config")
 
 

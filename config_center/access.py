@@ -1,12 +1,21 @@
 """
-Who is asking: bearer tokens, and what each may do.
+Who is asking, and may he: bearer tokens, roles, and how far each reaches. Pure.
 
 A token is 32 random bytes, shown once as ``cc_BASE64``. What is kept is a signed record of
-``_system`` under ``token.<first 16 hex digits of its SHA-256>``: its hash, role and name, for an
-instance also the name it may speak for and the public half of its report key. So a look-up is one
-dictionary access on verified state, a reader of Redis learns nothing that opens a door, and
-somebody who plants a token row in Redis plants nothing: an unverified row is never looked at.
-Rejected: argon2 (138 ms a request; a random 256-bit token needs no stretching).
+``_system`` under ``token.<first 16 hex digits of its SHA-256>``: its hash, role, name, scopes and
+expiry, for an instance also the name it may speak for and the public half of its report key. So a
+look-up is one dictionary access on verified state, a reader of Redis learns nothing that opens a
+door, and somebody who plants a token row in Redis plants nothing: an unverified row is never looked
+at. A record is never changed: a token that is to do something else is a new token.
+
+Three questions are asked of every request, and all three are answered "no" where nobody said yes:
+is the token good (401), does its role have the permission that the route declares (403), and does
+it reach what the route is about (404 for a namespace it does not see, else 403). What is about a
+whole namespace, or the whole center, needs a token that reaches all of it, unless the route says
+that it shows and takes only a part.
+
+Rejected: argon2 (138 ms a request; a random 256-bit token needs no stretching); permissions on the
+token itself (six roles can be kept in the head, and in one table).
 """
 
 from __future__ import annotations
@@ -17,9 +26,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from client_sdk.bodies import decode_body
-from config_center.problems import Problem
+from config_center.problems import Problem, not_found
+from config_center.rollouts.book import timestamp
+from config_center.scopes import EVERYTHING, Reach
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from client_sdk.state import NamespaceState
 
 TOKEN_PREFIX = "token."
@@ -38,28 +51,41 @@ PERMISSIONS = {
     "instance": frozenset({"read", "report"}),
 }
 
+# What a route is about, so how far a token must reach: one key, only the part that it reaches (the
+# handler looks to that), the whole namespace, the whole center.
+REACHES = ("key", "part", "whole", "center")
+
+_BINDING = "_schema."  # the reserved key beside each key that is bound
+
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Whoever asks: the token's name and id, its role, and the instance it may speak for."""
+    """
+    Whoever asks: the token's name and id, its role and reach, the instance it may speak for, and
+    when it ends (milliseconds since 1970; None: never).
+    """
 
     name: str
     role: str
     token_id: str = ""
     instance: str | None = None
-    namespaces: tuple[str, ...] = ()
+    reach: Reach = EVERYTHING
     report_key: bytes = b""
+    expires_at: int | None = None
     request_id: str = ""
 
     def may(self, permission: str) -> bool:
         """True when the role includes it."""
-        return permission in PERMISSIONS.get(self.role, frozenset())
+        return permission in permissions_of(self.role)
 
     def sees(self, ns: str) -> bool:
-        """True when the token is for this namespace; an empty list means all but ``_system``."""
-        if ns.startswith("_"):
-            return False
-        return not self.namespaces or ns in self.namespaces
+        """True when the token reaches anything of this namespace."""
+        return self.reach.sees(ns)
+
+
+def permissions_of(role: str) -> frozenset[str]:
+    """What a role may do: nothing, for one that is not known here."""
+    return PERMISSIONS.get(role, frozenset())
 
 
 def token_key(token: str) -> str:
@@ -72,7 +98,7 @@ def token_hash(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8")).hexdigest()
 
 
-def authenticate(system: NamespaceState, header: str | None, request_id: str = "") -> Actor:
+def authenticate(system: NamespaceState, header: str | None, now_ms: int) -> Actor:
     """The actor behind an ``Authorization`` header. Raises Problem 401."""
     scheme, _, token = (header or "").partition(" ")
     token = token.strip()
@@ -84,28 +110,110 @@ def authenticate(system: NamespaceState, header: str | None, request_id: str = "
     about: dict[str, Any] = decode_body(entry.content)[0]
     if not hmac.compare_digest(about["hash"], token_hash(token)):
         raise _unauthorized("this token is not known here; it may have been revoked")
-    return Actor(
+    actor = Actor(
         name=about["name"],
         role=about["role"],
         token_id=entry.key.removeprefix(TOKEN_PREFIX),
         instance=about.get("instance"),
-        namespaces=tuple(about.get("namespaces", ())),
+        reach=Reach.of(about),
         report_key=bytes.fromhex(about.get("report_key", "")),
-        request_id=request_id,
+        expires_at=about.get("expires_at"),
     )
+    require_unexpired(actor, now_ms)
+    return actor
 
 
-def authorize(actor: Actor, permission: str, ns: str | None) -> None:
-    """Raise Problem 404 for a namespace that the actor cannot see, 403 for what he may not do."""
+def expired(expires_at: int | None, now_ms: int) -> bool:
+    """True from the very moment on at which a token ends."""
+    return expires_at is not None and now_ms >= expires_at
+
+
+def require_unexpired(actor: Actor, now_ms: int) -> None:
+    """Raise Problem 401 for a token that has ended."""
+    if actor.expires_at is not None and expired(actor.expires_at, now_ms):
+        ended = timestamp(actor.expires_at)
+        raise _unauthorized(f"this token expired at {ended}; ask an admin for a new one")
+
+
+def authorize(
+    actor: Actor,
+    permission: str,
+    reach: str,
+    ns: str | None = None,
+    key: str | None = None,
+) -> None:
+    """
+    Let an actor pass to a route that needs ``permission`` and is about ``reach`` (one of REACHES).
+    Raises Problem 404 for a namespace that he cannot see, 403 for what he may not do in it.
+    """
     if ns is not None and not actor.sees(ns):
-        raise Problem("not-found", f"there is no namespace {ns!r} for this token")
+        raise not_found(f"there is no namespace {ns!r} for this token")
     if not actor.may(permission):
-        raise Problem(
-            "forbidden",
+        raise _forbidden(
             f"a token of role {actor.role!r} may not do this; it needs the permission "
             f"{permission!r}",
             permission=permission,
         )
+    if reach == "center" and not actor.reach.unlimited:
+        raise _forbidden(
+            f"this is about the whole center, and this token is limited to {actor.reach}; use one "
+            "without a scope"
+        )
+    if ns is not None:
+        if reach == "whole":
+            require_whole(actor, ns)
+        if key is not None:
+            require_keys(actor, ns, (key,))
+
+
+def require_whole(actor: Actor, ns: str) -> None:
+    """Raise Problem 403 for an actor who reaches only a part of a namespace that he sees."""
+    if not actor.reach.whole(ns):
+        raise _forbidden(
+            f"this is about all keys of {ns}, and {_limits(actor, ns)}; use a token without a "
+            "prefix",
+            prefixes=list(actor.reach.prefixes(ns)),
+        )
+
+
+def require_keys(actor: Actor, ns: str, keys: Iterable[str]) -> None:
+    """Raise Problem 403 for the first key that the actor does not reach in a namespace he sees."""
+    for key in keys:
+        if not actor.reach.holds(ns, key.removeprefix(_BINDING)):
+            raise _forbidden(
+                f"{key[:200]!r} is not one of them: {_limits(actor, ns)}",
+                key=key[:200],
+                prefixes=list(actor.reach.prefixes(ns)),
+            )
+
+
+def require_grantable(maker: Actor, role: str, reach: Reach, expires_at: int | None) -> None:
+    """
+    Nobody gives what he has not: raise Problem 403 for a token that may, reaches or lasts more than
+    that of whoever makes it.
+    """
+    if not permissions_of(role) <= permissions_of(maker.role):
+        raise _forbidden(f"a token of role {maker.role!r} cannot make one of role {role!r}")
+    if not maker.reach.covers(reach):
+        raise _forbidden(
+            f"this token reaches {maker.reach} and can make no token that reaches {reach}; name "
+            "scopes within its own"
+        )
+    ends = maker.expires_at
+    if ends is not None and (expires_at is None or expires_at > ends):
+        raise _forbidden(
+            f"this token expires at {timestamp(ends)} and can make none that lasts longer; give "
+            "expires_at or ttl"
+        )
+
+
+def _limits(actor: Actor, ns: str) -> str:
+    prefixes = " or ".join(actor.reach.prefixes(ns))
+    return f"this token reaches only the keys of {ns} that begin with {prefixes}"
+
+
+def _forbidden(detail: str, **members: Any) -> Problem:
+    return Problem("forbidden", detail, **members)
 
 
 def _unauthorized(detail: str) -> Problem:

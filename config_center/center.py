@@ -30,7 +30,7 @@ from config_center.embedded import EmbeddedStore
 from config_center.examining import Examiner
 from config_center.http_log import HTTP_LOG
 from config_center.journal import Journal
-from config_center.keys import load_or_create
+from config_center.keys import SECRETS, SIGNING, load_or_create
 from config_center.ledger.keeper import Rhythm
 from config_center.ledger.registry import SYSTEM, Registry
 from config_center.listening import Connections, listen
@@ -44,6 +44,8 @@ from config_center.secrets.exchange import HeldKeks
 from config_center.service import Service
 from config_center.store import open_store
 from config_center.store.base import Retention
+from config_center.token_uses import FILE as TOKEN_USES
+from config_center.weak_secrets import refuse_weak
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,6 +93,9 @@ class Center:
         self._stack.callback(lock.release)
         source = self.settings.kek_source
         keys = await asyncio.to_thread(load_or_create, data, secrets.token_bytes, source)
+        kept = [(SIGNING, keys.signing.seed), *((SECRETS, kek.secret) for kek in keys.keks.keys)]
+        for name, secret in kept:
+            refuse_weak(data / name, secret, "a center makes its own at its first start")
         held = HeldKeks(keys.keks, self.settings.keks_in(data))
         self.store_url = await self._store()
         store = open_store(
@@ -127,12 +132,16 @@ class Center:
             clock_ms=lambda: time.time_ns() // 1_000_000,
             rng=secrets.token_bytes,
             audit=audit,
+            oidc=self.settings.oidc,
         )
         await self.service.open()
         self._stack.push_async_callback(self.service.close)
         if self.settings.lost_secret_key:
             await self.service.keks.give_up(self.settings.lost_secret_key)
         self.service.keks.require()
+        uses = self.service.tokens.uses
+        self._stack.push_async_callback(uses.close)
+        await uses.open(data / TOKEN_USES)
         self.admin_token = await self._admin_token()
         examiner = Examiner(self.settings, self.service, self._metrics)
         self._stack.push_async_callback(examiner.close)
@@ -178,18 +187,20 @@ class Center:
     async def _admin_token(self) -> str:
         """
         What opens for the first admin: on disk before it opens anything, and offered again at every
-        start until the store has it.
+        start until the store has it. Where every admin's token has ended, a start makes a new one:
+        what was revoked never opens again. Raises SettingInvalid for one that could be guessed.
         """
-        path = self.settings.data / "admin.token"
-        there = await asyncio.to_thread(path.exists)
+        path, tokens = self.settings.data / "admin.token", self.service.tokens
+        there, token = await asyncio.to_thread(path.exists), ""
         if there:
-            token: str = (await asyncio.to_thread(read_private, path, "the admin token")).strip()
-        else:
-            token = self.service.tokens.mint()
+            token = (await asyncio.to_thread(read_private, path, "the admin token")).strip()
+            refuse_weak(path, token, "remove the file before the first start makes it an admin's")
+        if not there or (tokens.ended(token) and not tokens.has_admin()):
+            token = tokens.mint()
             await asyncio.to_thread(write_private, path, token + "\n", 0o600)
         made = False
         try:
-            made = await self.service.tokens.ensure_admin(token)
+            made = await tokens.ensure_admin(token)
             if made:
                 await self.service.audit.note("the token of the first admin was made")
         except (Problem, ConfigError) as error:

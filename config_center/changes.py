@@ -18,6 +18,7 @@ import orjson
 from client_sdk.bodies import decode_body
 from client_sdk.records import change_id
 from config_center import reading
+from config_center.access import require_keys
 from config_center.ledger.words import Draft, Planned
 from config_center.problems import Problem, not_found
 from config_center.publishing import (
@@ -103,8 +104,18 @@ class Changes:
     async def submit(
         self, space: Space, plan: Callable[[NamespaceState], Planned], wish: Wish
     ) -> Committed:
-        """Commit what ``plan`` says."""
+        """
+        Commit what ``plan`` says. Raises Problem 403 when that touches a key beyond the actor's
+        reach: the door looked at what was asked, here it is what comes of it (a key that is
+        superseded may be one of a rollout on several).
+        """
         ns, actor = space.ledger.ns, wish.actor
+
+        def within(state: NamespaceState) -> Planned:
+            planned = plan(state)
+            require_keys(actor, ns, [op.key for op in planned.ops])
+            return planned
+
         ident = self._rng(16).hex()
         if wish.idempotency_key is not None:
             ident = change_id(ns, actor.name, wish.idempotency_key)
@@ -113,7 +124,7 @@ class Changes:
             ident,
             newest,
             actor.name,
-            plan,
+            within,
             check_comment(wish.comment),
             actor.request_id,
             minted=wish.idempotency_key is None,
@@ -153,10 +164,14 @@ class Changes:
         """
         Make sure that a change never takes effect. Raises Problem 409 ``already-committed``.
 
-        An Idempotency-Key may look like an id: then both are made void.
+        An Idempotency-Key may look like an id: then both are made void. An id may be anybody's, of
+        any key; so a token with a prefix names its own change by its Idempotency-Key. Raises
+        Problem 403.
         """
-        told = {}
-        for ident in reversed(_idents(space, which, actor)):
+        told, idents = {}, _idents(space, which, actor)
+        if len(idents) > 1 and not actor.reach.whole(space.ledger.ns):
+            raise Problem("forbidden", "with a token of a prefix, name the Idempotency-Key instead")
+        for ident in reversed(idents):
             told = await self._cancel(space, ident, actor)
         return told
 

@@ -18,7 +18,7 @@ from aiohttp import web
 
 from client_sdk.errors import ConfigError, NotVerified
 from config_center import peers
-from config_center.access import authenticate, authorize
+from config_center.access import authenticate, authorize, require_unexpired
 from config_center.admission import Allowance, Gate, Rules, address_of
 from config_center.api.context import Call, await_position, check_names, check_query
 from config_center.audit.witness import Witness
@@ -127,7 +127,8 @@ class Door:
         ident = f"{self._service.audit.run}-{next(self._requests):x}"
         call.caller = actor = replace(self._actor(request), request_id=ident)
         check_names(call)
-        authorize(actor, permission, request.match_info.get("ns"))
+        names = request.match_info
+        authorize(actor, permission, call.route.reach, names.get("ns"), names.get("key"))
 
     def _actor(self, request: web.Request) -> Actor:
         """Who asks. Known ones are remembered as long as the tokens are the very same state."""
@@ -135,14 +136,16 @@ class Door:
         system = self._service.registry.system.state
         if system is not self._known_by:
             self._known_by, self._known = system, {}
-        actor = self._known.get(header or "")
-        if actor is None:
-            try:
-                actor = authenticate(system, header)
-            except Problem as problem:
-                raise self._stranger(request, problem) from None
-            if len(self._known) < _MOST_KNOWN:
-                self._known[header or ""] = actor
+        actor, now = self._known.get(header or ""), self._service.tokens.clock_ms()
+        try:
+            if actor is None:
+                actor = authenticate(system, header, now)
+                if len(self._known) < _MOST_KNOWN:
+                    self._known[header or ""] = actor
+            require_unexpired(actor, now)
+        except Problem as problem:
+            raise self._stranger(request, problem) from None
+        self._service.tokens.uses.note(actor.token_id, now)
         return actor
 
     def _stranger(self, request: web.Request, problem: Problem) -> Problem:

@@ -39,6 +39,7 @@ from config_center.peers import Peers
 from config_center.server_binary import find_server
 from config_center.store import open_store
 from config_center.store.base import Retention
+from config_center.token_uses import FILE as TOKEN_USES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 
 JOURNAL = "journal.sqlite3"
 _PRIVATE = (
-    *("admin.token", keys.SIGNING, keys.SECRETS, keys.ROOT),
+    *("admin.token", TOKEN_USES, keys.SIGNING, keys.SECRETS, keys.ROOT),
     *(JOURNAL, f"{JOURNAL}-wal", AUDIT, f"{AUDIT}-wal"),
 )
 _LATE_AFTER = 30.0  # seconds that a change may take to an instance

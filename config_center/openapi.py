@@ -59,6 +59,8 @@ def _operation(route: Route) -> dict[str, Any]:
         "parameters": [*_path_parameters(route.path), *_parameters(route)],
         "responses": _responses(route),
         "tags": [_tag(route.path)],
+        "x-permission": route.permission,
+        "x-about": route.reach,
     }
     if route.permission != "public":
         operation["security"] = [{"token": []}]

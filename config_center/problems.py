@@ -50,6 +50,7 @@ STATUS: Mapping[str, int] = {
     "frozen": 503,
     "busy": 503,
     "behind": 503,
+    "login-unavailable": 503,
     "outcome-unknown": 504,
     "store-full": 507,
 }
@@ -88,6 +89,7 @@ _TITLES = {
     "frozen": "The namespace is frozen",
     "busy": "Too many changes at once",
     "behind": "This center is behind",
+    "login-unavailable": "Nobody can log in now",
     "outcome-unknown": "The outcome is unknown",
     "store-full": "The store is full",
 }

@@ -11,14 +11,16 @@ import asyncio
 import base64
 import contextlib
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from client_sdk.bodies import decode_body
 from client_sdk.errors import ConfigError, NotVerified
 from client_sdk.records import Record
 from client_sdk.reports import Report
-from config_center.access import TOKEN_PREFIX
+from config_center.access import TOKEN_PREFIX, expired
 from config_center.problems import Problem, invalid
+from config_center.scopes import Reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -48,7 +50,7 @@ class Reports:
         self._spaces = spaces
         self._clock_ms = clock_ms
         self._task: asyncio.Task[None] | None = None
-        self._known: dict[str, list[bytes]] = {}
+        self._known: dict[str, list[_Signer]] = {}
         self._known_by: NamespaceState | None = None
         self.taken = 0
         self.dropped = 0
@@ -89,14 +91,15 @@ class Reports:
         keys = self._keys()
         cursors = {instance: space.cursors.get(instance, _BEGINNING) for instance in keys}
         found, space.cursors = await self._registry.store.read_reports(ns, cursors)
+        now = self._clock_ms()
         for _, frame in found:
             try:
                 report = Report.decode(frame)
             except NotVerified:
                 self.dropped += 1
                 continue
-            mine = report.ns == ns and any(map(report.verify, keys.get(report.instance, ())))
-            if mine:
+            signers = keys.get(report.instance, ())
+            if report.ns == ns and any(signer.signed(report, now) for signer in signers):
                 self._hear(space, report)
             else:
                 self.dropped += 1
@@ -112,8 +115,8 @@ class Reports:
                 frame = base64.b64decode(complaint["head"], validate=True)
                 space.ledger.hear_of(report.instance, Record.decode(frame))
 
-    def _keys(self) -> dict[str, list[bytes]]:
-        """Report keys by instance, as long as the tokens are the very same state."""
+    def _keys(self) -> dict[str, list[_Signer]]:
+        """Who may sign, by instance, as long as the tokens are the very same state."""
         system = self._registry.system.state
         if system is not self._known_by:
             self._known_by, self._known = system, _keys_of(system)
@@ -131,12 +134,28 @@ class Reports:
             await asyncio.sleep(_EVERY)
 
 
-def _keys_of(system: NamespaceState) -> dict[str, list[bytes]]:
-    keys: dict[str, list[bytes]] = {}
+@dataclass(frozen=True, slots=True)
+class _Signer:
+    """The token of an instance: its report key, what it reaches and when it ends."""
+
+    public: bytes
+    reach: Reach
+    expires_at: int | None
+
+    def signed(self, report: Report, now_ms: int) -> bool:
+        """True for a report that this token may make, and made."""
+        if expired(self.expires_at, now_ms) or not self.reach.whole(report.ns):
+            return False
+        return report.verify(self.public)
+
+
+def _keys_of(system: NamespaceState) -> dict[str, list[_Signer]]:
+    keys: dict[str, list[_Signer]] = {}
     for key, entry in system.entries.items():
         if key.startswith(TOKEN_PREFIX) and entry.content is not None:
             about = decode_body(entry.content)[0]
             if about.get("instance"):
                 public = bytes.fromhex(about["report_key"])
-                keys.setdefault(about["instance"], []).append(public)
+                signer = _Signer(public, Reach.of(about), about.get("expires_at"))
+                keys.setdefault(about["instance"], []).append(signer)
     return keys

@@ -14,6 +14,7 @@ from config_center import asking, reading
 from config_center.changes import Answer, Changes, Wish, key_answer
 from config_center.history import Histories
 from config_center.ledger.words import Draft, Mode, Planned
+from config_center.logging_in import LoggingIn
 from config_center.namespaces import (
     binding_op,
     binding_words,
@@ -22,12 +23,14 @@ from config_center.namespaces import (
     plan_binding,
     template_bindings,
 )
+from config_center.oidc import Oidc
 from config_center.problems import not_found
 from config_center.publishing import Condition, Operation, Put, check_key
 from config_center.recovering import Recovery
 from config_center.reports import Reports
 from config_center.rollouts.plan import Move
 from config_center.schemas import binding_of, compile_binding, kinds_json
+from config_center.scopes import EVERYTHING
 from config_center.secrets.exchange import Exchange
 from config_center.secrets.values import Secrets
 from config_center.space import Space
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from config_center.audit.audit import Audit
     from config_center.ledger.ledger import Ledger
     from config_center.ledger.registry import Registry
+    from config_center.scopes import Reach
     from config_center.secrets.exchange import HeldKeks
     from config_center.settings import Limits
 
@@ -61,6 +65,7 @@ class Service:
         clock_ms: Callable[[], int],
         rng: Callable[[int], bytes],
         audit: Audit,
+        oidc: Oidc | None = None,
     ) -> None:
         self.registry = registry
         self.audit = audit
@@ -71,12 +76,14 @@ class Service:
         self._spaces: dict[str, Space] = {}
         self._changes = Changes(lambda: self.keks.all, clock_ms, rng)
         self.secrets = Secrets(self._space, self._changes, self.keks)
-        self.tokens = Tokens(registry, rng)
+        self.tokens = Tokens(registry, rng, clock_ms)
+        self.login = LoggingIn(oidc or Oidc(), self.tokens, rng)
         self.reports = Reports(registry, self._spaces, clock_ms)
         self.recovery = Recovery(registry)
 
     async def open(self) -> None:
         """Read every namespace's past, and follow what comes."""
+        await self.login.open()
         for ns, ledger in self.registry.ledgers.items():
             if not ns.startswith("_") and ledger.mode is not Mode.ENDED:
                 await self._add(ledger)
@@ -205,19 +212,28 @@ class Service:
 
     # -- reading ------------------------------------------------------------------------------
 
-    def key_bytes(self, ns: str, key: str) -> tuple[bytes, str]:
+    def key_bytes(self, ns: str, key: str, reach: Reach = EVERYTHING) -> tuple[bytes, str]:
         """The rendered answer of ``GET key``, and its ETag."""
-        return self._space(ns).key_bytes(key)
+        return self._space(ns).key_bytes(key, reach)
 
-    def resolve(self, ns: str, key: str, unit: str, attributes: dict[str, str]) -> dict[str, Any]:
+    def resolve(
+        self,
+        ns: str,
+        key: str,
+        unit: str,
+        attributes: dict[str, str],
+        reach: Reach = EVERYTHING,
+    ) -> dict[str, Any]:
         """What one unit gets of a key, and why."""
         space = self._space(ns)
-        return reading.resolve(space.ledger.state, space.entry(key), unit, attributes)
+        return reading.resolve(space.ledger.state, space.entry(key, reach), unit, attributes)
 
-    def keys(self, ns: str, prefix: str, limit: int, after: str | None) -> dict[str, Any]:
-        """Keys with version, format, size and rollout."""
+    def keys(
+        self, ns: str, prefix: str, limit: int, after: str | None, reach: Reach = EVERYTHING
+    ) -> dict[str, Any]:
+        """Keys within the reach, with version, format, size and rollout."""
         space = self._space(ns)
-        state, names = space.ledger.state, space.keys()
+        state, names = space.ledger.state, space.keys(reach)
         start = bisect_left(names, prefix)
         if after is not None:
             start = max(start, bisect_right(names, after))
@@ -273,10 +289,14 @@ class Service:
         """Module kinds with their JSON Schema."""
         return kinds_json()
 
-    def rollouts(self, ns: str, limit: int, after: str | None) -> dict[str, Any]:
-        """Rollouts, running ones first."""
+    def rollouts(
+        self, ns: str, limit: int, after: str | None, reach: Reach = EVERYTHING
+    ) -> dict[str, Any]:
+        """Rollouts all of whose keys are within the reach, running ones first."""
         space = self._space(ns)
-        rows = [space.story_words(story) for story in space.past.book.stories()]
+        stories = space.past.book.stories()
+        seen = [s for s in stories if all(reach.holds(ns, key) for key in s.keys)]
+        rows = [space.story_words(story) for story in seen]
         return reading.page(rows, "id", limit, after)
 
     def rollout(self, ns: str, which: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote, urlsplit
 
 from pydantic import (
     BaseModel,
@@ -42,6 +43,8 @@ from client_sdk.settings import (
     without_password,
 )
 from config_center.kek_settings import Hidden, KekSettings
+from config_center.oidc import Oidc
+from config_center.weak_secrets import is_example
 
 FILE = Path("config-center.toml")
 _KIB, _MIB = 1 << 10, 1 << 20
@@ -89,6 +92,8 @@ def _listed(value: object) -> object:
 def _redis_url(value: object) -> object:
     if isinstance(value, str) and parse_url(value).scheme not in REDIS_SCHEMES:
         raise ValueError("write the address of a Redis: redis://, rediss:// or unix:// ...")
+    if isinstance(value, str) and is_example(unquote(urlsplit(value).password or "")):
+        raise ValueError("its password is an example that everybody knows; set one of your own")
     return value
 
 
@@ -177,6 +182,7 @@ class Settings(_Section, KekSettings):
     limits: Limits = Field(Limits(), description="")
     admission: Admission = Field(Admission(), description="")
     retention: Retention = Field(Retention(), description="")
+    oidc: Oidc = Field(Oidc(), description="")
 
     @property
     def redis_url(self) -> str | None:

@@ -23,6 +23,7 @@ from config_center.problems import not_found, too_large
 from config_center.publishing import Tools, plan_change
 from config_center.reading import key_words
 from config_center.schemas import PREFIX
+from config_center.scopes import EVERYTHING
 from config_center.sizes import Sizes
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from config_center.ledger.words import Planned
     from config_center.publishing import Change
     from config_center.rollouts.book import Story
+    from config_center.scopes import Reach
     from config_center.settings import Limits
 
 _NEAR = 50
@@ -96,34 +98,38 @@ class Space:
 
     # -- reading ------------------------------------------------------------------------------
 
-    def entry(self, key: str) -> Entry:
-        """The entry of a key that exists. Raises Problem 404."""
+    def entry(self, key: str, reach: Reach = EVERYTHING) -> Entry:
+        """
+        The entry of a key that exists. Raises Problem 404, which may name a key of nearly this name
+        that is within the reach of whoever asks.
+        """
         entry = self.ledger.state.entries.get(key)
         if entry is None or not entry.exists or key.startswith("_"):
             where = f"there is no key {key[:200]!r} in {self.ledger.ns}"
-            raise not_found(where + did_you_mean(key[:200], self._near(key)), key=key[:200])
+            raise not_found(where + did_you_mean(key[:200], self._near(key, reach)), key=key[:200])
         return entry
 
-    def _near(self, key: str) -> list[str]:
+    def _near(self, key: str, reach: Reach) -> list[str]:
         """Names around it in the alphabet: comparing with all of many would hold the loop."""
-        names = self.keys()
+        names = self.keys(reach)
         at = bisect_left(names, key)
         return names[max(0, at - _NEAR) : at + _NEAR]
 
-    def keys(self) -> list[str]:
-        """The names of all keys, sorted."""
+    def keys(self, reach: Reach = EVERYTHING) -> list[str]:
+        """The names of all keys within the reach, sorted."""
         state = self.ledger.state
         if self._sorted[0] is not state:
             self._sorted = state, state.keys()
-        return self._sorted[1]
+        names, ns = self._sorted[1], self.ledger.ns
+        return names if reach.whole(ns) else [name for name in names if reach.holds(ns, name)]
 
-    def key_bytes(self, key: str) -> tuple[bytes, str]:
+    def key_bytes(self, key: str, reach: Reach = EVERYTHING) -> tuple[bytes, str]:
         """The rendered answer of ``GET key`` and its ETag, kept until the entry changes."""
         state = self.ledger.state
         kept = self._rendered.get(key)
         if kept is not None and kept.state is state:
             return kept.body, kept.etag
-        entry, schema = self.entry(key), state.entries.get(PREFIX + key)
+        entry, schema = self.entry(key, reach), state.entries.get(PREFIX + key)
         if kept is not None and kept.entry is entry and kept.schema is schema:
             kept.state = state
             return kept.body, kept.etag

@@ -7,6 +7,7 @@ from config_center.api import (
     changes,
     health,
     keys,
+    login,
     namespaces,
     recovery,
     secrets,
@@ -23,6 +24,7 @@ ROUTES = (
     *secrets.ROUTES,
     *watch.ROUTES,
     *system.ROUTES,
+    *login.ROUTES,
     *health.ROUTES,
     *audit.ROUTES,
 )

@@ -7,6 +7,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import Field
 
+from config_center.access import require_keys
 from config_center.api.context import Body, Call, answer
 from config_center.api.keys import RolloutBody
 from config_center.api.route import AT_LEAST, IDEMPOTENCY, PAGE, SUPERSEDE, Route
@@ -54,7 +55,9 @@ async def start_rollout(call: Call) -> web.Response:
 
 async def get_change(call: Call) -> web.Response:
     """What became of a change, by its id or your own Idempotency-Key."""
-    return answer(await call.service.change_state(call.ns, call.path("id"), call.actor))
+    found = await call.service.change_state(call.ns, call.path("id"), call.actor)
+    require_keys(call.actor, call.ns, found.get("keys", ()))
+    return answer(found)
 
 
 async def cancel_change(call: Call) -> web.Response:
@@ -65,18 +68,21 @@ async def cancel_change(call: Call) -> web.Response:
 async def list_rollouts(call: Call) -> web.Response:
     """Rollouts, running ones first."""
     limit = call.number("limit", 100, 1, 1000)
-    return answer(call.service.rollouts(call.ns, limit, call.query("after")))
+    reach = call.actor.reach
+    return answer(call.service.rollouts(call.ns, limit, call.query("after"), reach))
 
 
 async def get_rollout(call: Call) -> web.Response:
     """One rollout, by id or by a key it runs on."""
-    return answer(call.service.rollout(call.ns, call.path("id")))
+    return answer(_reached(call))
 
 
 async def move_rollout(call: Call) -> web.Response:
     """Step, pause, resume, promote or abort."""
     verb = call.route.path.rpartition("/")[2]
     body = (await call.body(_MOVES[verb])).model_dump(exclude_none=True)
+    if not call.actor.reach.whole(call.ns):
+        _reached(call)
     done = await call.service.move_rollout(
         call.ns, call.path("id"), verb, body, call.actor, call.idempotency_key()
     )
@@ -92,7 +98,16 @@ _MOVES: dict[str, type[MoveBody]] = {
 }
 
 
+def _reached(call: Call) -> dict[str, Any]:
+    """The rollout that is asked for. Raises Problem 404, and 403 when any key of it is beyond."""
+    found = call.service.rollout(call.ns, call.path("id"))
+    require_keys(call.actor, call.ns, [row["key"] for row in found["keys"]])
+    return found
+
+
 async def _change(call: Call, body: ChangeBody) -> web.Response:
+    named = [each.get("key") for each in body.operations]
+    require_keys(call.actor, call.ns, [key for key in named if isinstance(key, str)])
     done = await call.service.change(
         call.ns,
         body.operations,
@@ -107,15 +122,18 @@ async def _change(call: Call, body: ChangeBody) -> web.Response:
 
 ROUTES = (
     Route("POST", _NS + "/changes", "publish", "Publish several keys", publish_change, ChangeBody,
-          (IDEMPOTENCY, SUPERSEDE)),
-    Route("GET", _NS + "/changes/{id}", "read", "What became of a change", get_change),
-    Route("DELETE", _NS + "/changes/{id}", "publish", "Cancel a change for good", cancel_change),
+          (IDEMPOTENCY, SUPERSEDE), about="part"),
+    Route("GET", _NS + "/changes/{id}", "read", "What became of a change", get_change,
+          about="part"),
+    Route("DELETE", _NS + "/changes/{id}", "publish", "Cancel a change for good", cancel_change,
+          about="part"),
     Route("GET", _NS + "/rollouts", "read", "List rollouts", list_rollouts,
-          parameters=(*PAGE, AT_LEAST)),
-    Route("POST", _NS + "/rollouts", "operate", "Start a rollout", start_rollout, StartBody,
-          (IDEMPOTENCY, SUPERSEDE)),
+          parameters=(*PAGE, AT_LEAST), about="part"),
+    # Its content is new, so it takes a publisher; an operator moves what another has published.
+    Route("POST", _NS + "/rollouts", "publish", "Start a rollout", start_rollout, StartBody,
+          (IDEMPOTENCY, SUPERSEDE), about="part"),
     Route("GET", _NS + "/rollouts/{id}", "read", "One rollout", get_rollout,
-          parameters=(AT_LEAST,)),
+          parameters=(AT_LEAST,), about="part"),
     *(Route("POST", _NS + "/rollouts/{id}/" + verb, "operate", f"{verb.capitalize()} a rollout",
-            move_rollout, body, (IDEMPOTENCY,)) for verb, body in _MOVES.items()),
+            move_rollout, body, (IDEMPOTENCY,), about="part") for verb, body in _MOVES.items()),
 )  # fmt: skip

@@ -77,7 +77,8 @@ async def list_keys(call: Call) -> web.Response:
     """Keys with version, format, size and rollout."""
     limit = call.number("limit", 100, 1, 1000)
     prefix = call.query("prefix") or ""
-    return answer(call.service.keys(call.ns, prefix, limit, call.query("after")))
+    reach = call.actor.reach
+    return answer(call.service.keys(call.ns, prefix, limit, call.query("after"), reach))
 
 
 async def get_key(call: Call) -> web.Response:
@@ -86,10 +87,11 @@ async def get_key(call: Call) -> web.Response:
     if call.request.query_string:
         _check_question(call)
     if unit is not None:
-        return answer(call.service.resolve(call.ns, key, unit, call.attributes()))
+        reach = call.actor.reach
+        return answer(call.service.resolve(call.ns, key, unit, call.attributes(), reach))
     if version is not None:
         return answer(await call.service.key_version(call.ns, key, version))
-    body, etag = call.service.key_bytes(call.ns, key)
+    body, etag = call.service.key_bytes(call.ns, key, call.actor.reach)
     if call.request.headers.get("If-None-Match") == etag:
         return web.Response(status=304, headers={"ETag": etag})
     return web.Response(body=body, content_type="application/json", headers={"ETag": etag})
@@ -255,7 +257,7 @@ _WRITES = (IF_MATCH, IDEMPOTENCY, SUPERSEDE)
 _BODIES = ("application/json", "text/plain", "application/yaml", "application/toml")
 
 ROUTES = (
-    Route("GET", _KEYS, "read", "List keys", list_keys,
+    Route("GET", _KEYS, "read", "List keys", list_keys, about="part",
           parameters=(Parameter("prefix", "only keys that begin so"), *PAGE, AT_LEAST)),
     Route("PUT", _KEY, "publish", "Publish", put_key, PutBody,
           (*_WRITES, IF_NONE_MATCH, _COMMENT, _PERCENT), bodies=_BODIES),

@@ -58,10 +58,14 @@ async def post_report(call: Call) -> web.Response:
 
 
 ROUTES = (
-    Route("GET", "/v1/namespaces", "read", "List namespaces", list_namespaces, parameters=PAGE),
-    Route("PUT", _NS, "admin", "Make a namespace", put_namespace, NamespaceBody, status=201),
-    Route("GET", _NS, "read", "One namespace", get_namespace, parameters=(AT_LEAST,)),
-    Route("DELETE", _NS, "admin", "End a namespace", delete_namespace),
+    Route("GET", "/v1/namespaces", "read", "List namespaces", list_namespaces, parameters=PAGE,
+          about="part"),
+    # A name is never used again, so names are the center's and not of whoever may use one.
+    Route("PUT", _NS, "admin", "Make a namespace", put_namespace, NamespaceBody, status=201,
+          about="center"),
+    Route("GET", _NS, "read", "One namespace", get_namespace, parameters=(AT_LEAST,),
+          about="part"),
+    Route("DELETE", _NS, "admin", "End a namespace", delete_namespace, about="center"),
     Route("GET", _NS + "/instances", "read", "Who runs what", list_instances, parameters=PAGE),
     Route("GET", _NS + "/devices", "read", "Which device gets what", list_devices, parameters=PAGE),
     Route("POST", _NS + "/reports", "report", "Report as an instance", post_report,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from config_center.access import REACHES
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -39,7 +41,8 @@ class Route:
     ``permission`` is ``public``, one that a role may have (config_center/access.py), or ``peer``
     for what only another center may ask; ``body`` is a pydantic model, ``answers`` the media type
     of a success. ``cost`` is "stream" or "whole" for what is let in at a limited rate
-    (config_center/admission.py).
+    (config_center/admission.py). ``about`` is one of REACHES, said where it does not follow from
+    the path: a handler that shows and takes only what its caller reaches says "part".
     """
 
     method: str
@@ -53,6 +56,7 @@ class Route:
     status: int = 200
     bodies: tuple[str, ...] = (JSON,)
     cost: str = ""
+    about: str = ""
 
     def __post_init__(self) -> None:
         if self.permission not in PERMISSIONS:
@@ -60,6 +64,20 @@ class Route:
                 f"{self.method} {self.path} declares the permission {self.permission!r}; it is one "
                 f"of {', '.join(PERMISSIONS)}"
             )
+        if self.reach not in REACHES:
+            raise ValueError(
+                f"{self.method} {self.path} is about {self.about!r}; it is one of "
+                f"{', '.join(REACHES)}"
+            )
+
+    @property
+    def reach(self) -> str:
+        """How far a token must reach; where nothing is said, as far as the path does."""
+        if self.about:
+            return self.about
+        if "{key}" in self.path:
+            return "key"
+        return "whole" if "{ns}" in self.path else "center"
 
     @property
     def name(self) -> str:

@@ -7,17 +7,34 @@ from importlib import resources
 from aiohttp import web
 from pydantic import Field
 
+from config_center.access import permissions_of
 from config_center.api.context import Body, Call, answer
 from config_center.api.route import PAGE, Route
+from config_center.rollouts.book import timestamp
+from config_center.tokens import LONGEST
+
+
+class ScopeBody(Body):
+    """Keys of one namespace: those that begin with ``prefix``; none: all of them."""
+
+    namespace: str
+    prefix: str = ""
 
 
 class TokenBody(Body):
-    """``instance`` is required for the role ``instance``: the only name it may speak for."""
+    """
+    ``instance`` is required for the role ``instance``: the only name it may speak for. Without
+    ``scopes`` the token is for everything; ``namespaces`` are scopes without a prefix. ``ttl`` is
+    in seconds, ``expires_at`` a time as RFC 3339; without one of them it never expires.
+    """
 
     name: str = Field(min_length=1, max_length=100)
     role: str
     instance: str | None = Field(None, min_length=1, max_length=100)
+    scopes: list[ScopeBody] = Field(default_factory=list, max_length=100)
     namespaces: list[str] = Field(default_factory=list, max_length=100)
+    ttl: int | None = Field(None, ge=1, le=LONGEST)
+    expires_at: str | None = Field(None, max_length=40)
 
 
 async def list_kinds(call: Call) -> web.Response:
@@ -29,10 +46,13 @@ async def whoami(call: Call) -> web.Response:
     """Whose token this is, and what it may do."""
     actor = call.actor
     plain = {
+        "id": actor.token_id,
         "name": actor.name,
         "role": actor.role,
+        "permissions": sorted(permissions_of(actor.role)),
         "instance": actor.instance,
-        "namespaces": list(actor.namespaces),
+        "scopes": actor.reach.to_json(),
+        "expires_at": None if actor.expires_at is None else timestamp(actor.expires_at),
     }
     return answer(plain)
 
@@ -44,19 +64,19 @@ async def get_trust(call: Call) -> web.Response:
 
 
 async def list_tokens(call: Call) -> web.Response:
-    """Tokens by name and role; never the tokens themselves."""
-    return call.page(call.service.tokens.listed(), "id")
+    """Tokens within the reach of one's own: name, role, last use; never the tokens themselves."""
+    return call.page(call.service.tokens.listed(call.actor), "id")
 
 
 async def create_token(call: Call) -> web.Response:
-    """A new token; it is shown this once."""
+    """A new token, of no more than one's own can do; it is shown this once."""
     body = await call.body(TokenBody)
     plain = body.model_dump(exclude_none=True)
     return answer(await call.service.tokens.create(plain, call.actor), 201)
 
 
 async def revoke_token(call: Call) -> web.Response:
-    """End a token."""
+    """End a token within the reach of one's own."""
     return answer(await call.service.tokens.revoke(call.path("id"), call.actor))
 
 
@@ -79,13 +99,14 @@ async def docs(call: Call) -> web.Response:
 
 
 ROUTES = (
-    Route("GET", "/v1/kinds", "read", "Module kinds", list_kinds, parameters=PAGE),
-    Route("GET", "/v1/whoami", "read", "Who am I", whoami),
+    Route("GET", "/v1/kinds", "read", "Module kinds", list_kinds, parameters=PAGE, about="part"),
+    Route("GET", "/v1/whoami", "read", "Who am I", whoami, about="part"),
     Route("GET", "/v1/trust", "public", "Signing keys", get_trust),
-    Route("GET", "/v1/tokens", "admin", "List tokens", list_tokens, parameters=PAGE),
-    Route("POST", "/v1/tokens", "admin", "Make a token", create_token, TokenBody, status=201),
-    Route("DELETE", "/v1/tokens/{id}", "admin", "Revoke a token", revoke_token),
+    Route("GET", "/v1/tokens", "admin", "List tokens", list_tokens, parameters=PAGE, about="part"),
+    Route("POST", "/v1/tokens", "admin", "Make a token", create_token, TokenBody, status=201,
+          about="part"),
+    Route("DELETE", "/v1/tokens/{id}", "admin", "Revoke a token", revoke_token, about="part"),
     Route("GET", "/healthz", "public", "Alive", healthz, answers="text/plain"),
     Route("GET", "/readyz", "public", "Ready", readyz),
     Route("GET", "/docs", "public", "This documentation", docs, answers="text/html"),
-)
+)  # fmt: skip

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING
 
 import orjson
@@ -21,6 +22,7 @@ from aiohttp import web
 
 from client_sdk.image import Image
 from client_sdk.records import Beat, Position, Record, pack
+from config_center.access import require_whole
 from config_center.api.context import answer
 from config_center.api.route import BYTES, EVENTS, Parameter, Route
 from config_center.problems import Problem, invalid, not_found
@@ -46,6 +48,8 @@ async def watch(call: Call) -> web.StreamResponse:
     form = call.query("as") or "changes"
     if form not in ("changes", "records"):
         raise invalid("as is changes or records", parameter="as")
+    if form == "records":  # they are signed as they are: nothing can be left out
+        require_whole(call.actor, call.ns)
     after = _after(call)
     with ledger.watch() as watcher:
         backlog = await _backlog(ledger, after)
@@ -57,7 +61,7 @@ async def watch(call: Call) -> web.StreamResponse:
             }
         )
         await response.prepare(call.request)
-        render = _signed if form == "records" else _plain(call.query("prefix") or "")
+        render = _signed if form == "records" else _plain(_wanted(call))
         position = ledger.state.position if after is None else after
         with contextlib.suppress(ConnectionResetError, TimeoutError):  # it left, or reads no more
             await _send(response, _event("subscribed", str(position), str(ledger.state.position)))
@@ -66,7 +70,8 @@ async def watch(call: Call) -> web.StreamResponse:
                 position = record.position
             if ledger.newest_beat is not None:  # nobody waits for the next to know how old he is
                 await _send(response, render(ledger.newest_beat))
-            await _follow(watcher, position, response, render)
+            opens = partial(call.service.tokens.opens, call.actor)
+            await _follow(watcher, position, response, render, opens)
     return response
 
 
@@ -75,10 +80,12 @@ async def _follow(
     position: Position,
     response: web.StreamResponse,
     render: Callable[[Record | Beat], bytes],
+    opens: Callable[[], bool],
 ) -> None:
     """
     Send what comes, each record once: it may have been in the backlog too. In a silence comments go
-    out, so that whoever listens can tell it from a connection that is dead.
+    out, so that whoever listens can tell it from a connection that is dead. A token that ``opens``
+    no more, revoked or expired, hears no more.
     """
     patience = _SILENCE
     while True:
@@ -88,10 +95,14 @@ async def _follow(
         except StopAsyncIteration:
             return
         except TimeoutError:
+            if not opens():
+                return
             patience = _BREATH
             await _send(response, b":\n\n")
             continue
         patience = _SILENCE
+        if not opens():
+            return
         if isinstance(message, Record):
             if message.position <= position:
                 continue
@@ -208,7 +219,15 @@ def _signed(message: Record | Beat) -> bytes:
     return _event("record", frame, str(message.position))
 
 
-def _plain(prefix: str) -> Callable[[Record | Beat], bytes]:
+def _wanted(call: Call) -> Callable[[str], bool] | None:
+    """Which keys are shown of a change: asked for, and reached by the token; None: all."""
+    prefix, ns, reach = call.query("prefix") or "", call.ns, call.actor.reach
+    if not prefix and reach.whole(ns):
+        return None
+    return lambda key: key.startswith(prefix) and reach.holds(ns, key)
+
+
+def _plain(wanted: Callable[[str], bool] | None) -> Callable[[Record | Beat], bytes]:
     def render(message: Record | Beat) -> bytes:
         position = str(message.position)
         if isinstance(message, Beat):
@@ -223,9 +242,9 @@ def _plain(prefix: str) -> Callable[[Record | Beat], bytes]:
                 "rollout": None if op.rollout is None else op.rollout.id,
             }
             for op in header.ops
-            if op.key.startswith(prefix) and not op.key.startswith("_")
+            if not op.key.startswith("_") and (wanted is None or wanted(op.key))
         ]
-        if prefix and not keys:
+        if wanted is not None and not keys:
             return b""
         about = {
             "position": position,
@@ -244,6 +263,7 @@ _RESUME = Parameter("after", "EPOCH-REVISION: everything after it first")
 
 ROUTES = (
     Route("GET", _NS + "/watch", "read", "Follow changes", watch, answers=EVENTS, cost="stream",
+          about="part",
           parameters=(
               _RESUME,
               Parameter("as", "changes (default) or records: the signed bytes"),

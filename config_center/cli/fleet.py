@@ -1,10 +1,9 @@
-"""Verbs about who is there: instances, devices, namespaces, schemas, tokens, trust."""
+"""Verbs about who is there: instances, devices, namespaces, schemas, trust."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import orjson
 import typer
@@ -16,7 +15,6 @@ from config_center.cli.show import AsJson, Namespace
 devices = typer.Typer(help="Devices and what they get.", no_args_is_help=True)
 namespaces = typer.Typer(help="Namespaces.", no_args_is_help=True)
 schemas = typer.Typer(help="What a key's values must be.", no_args_is_help=True)
-tokens = typer.Typer(help="Access tokens.", no_args_is_help=True)
 
 
 def instances(namespace: Namespace = None, json: AsJson = False) -> None:
@@ -176,48 +174,7 @@ def _json_of(file: Path) -> Any:
         fail(f"{file} is not JSON: {error}")
 
 
-@tokens.command("ls", epilog="Example: config-center token ls")
-def list_tokens(json: AsJson = False) -> None:
-    """Tokens by name and role."""
-    items = run(connect().call("GET", "/v1/tokens"))["items"]
-    if json:
-        show.as_json(items)
-        return
-    columns = ("id", "name", "role", "instance")
-    show.table([c.upper() for c in columns], [[i.get(c) for c in columns] for i in items])
-
-
-@tokens.command("create", epilog="Example: config-center token create gw-7 --instance gw-7")
-def create_token(
-    name: str,
-    instance: Annotated[
-        str | None, typer.Option(help="The instance it speaks for; none: an admin's token.")
-    ] = None,
-    json: AsJson = False,
-) -> None:
-    """Make a token; it is shown this once."""
-    body = {"name": name, "role": "admin" if instance is None else "instance"}
-    if instance is not None:
-        body["instance"] = instance
-    made = run(connect().call("POST", "/v1/tokens", body))
-    show.done(made, made["token"], json)
-
-
-@tokens.command(epilog="Example: config-center token revoke 1f2e3d4c5b6a7988")
-def revoke(token_id: str, json: AsJson = False) -> None:
-    """End a token."""
-    done = run(connect().call("DELETE", f"/v1/tokens/{quote(token_id, safe='')}"))
-    show.done(done, f"{token_id}: revoked", json)
-
-
 def trust(json: AsJson = False) -> None:
     """The root key that clients pin: give it to them as `trust`."""
     found = run(connect().call("GET", "/v1/trust"))
     show.done(found, found["root"], json)
-
-
-def whoami(json: AsJson = False) -> None:
-    """Whose token this is, and what it may do."""
-    found = run(connect().call("GET", "/v1/whoami"))
-    speaks_for = f" for {found['instance']}" if found.get("instance") else ""
-    show.done(found, f"{found['name']}: {found['role']}{speaks_for}", json)

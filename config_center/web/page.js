@@ -132,7 +132,10 @@ async function refresh(key) {
 }
 
 async function showDevices() {
-  const { items } = await call("GET", path("devices") + "?limit=200");
+  const { items } = await call("GET", path("devices") + "?limit=200").catch((problem) => {
+    if (problem.name !== "forbidden") throw problem;
+    return { items: [] }; // a token with a prefix is not told of the whole namespace
+  });
   $("count").textContent = `(${items.length})`;
   $("devices").replaceChildren(...items.map(deviceRow));
 }
@@ -162,6 +165,8 @@ async function start() {
   if (!token) throw new Error(words().token);
   const { items } = await call("GET", "/v1/namespaces");
   $("namespace").replaceChildren(...items.map((item) => element("option", item.namespace)));
+  const seen = items.map((item) => item.namespace);
+  if (seen.length && !seen.includes(state.ns)) state.ns = seen[0];
   $("namespace").value = state.ns;
   await showKeys();
   await showDevices();

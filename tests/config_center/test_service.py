@@ -322,8 +322,8 @@ async def test_a_report_counts_only_when_its_instance_signed_it(tmp_path: Path) 
         asked = {"name": "gw", "role": "instance", "instance": "gw-1"}
         token = (await center.tokens.create(asked, ALICE))["token"]
         assert center.tokens.knows(token)
-        assert "token" not in center.tokens.listed()[0]
-        actor = authenticate(center.registry.system.state, f"Bearer {token}")
+        assert "token" not in center.tokens.listed(ALICE)[0]
+        actor = authenticate(center.registry.system.state, f"Bearer {token}", NOW)
         body = {
             "full": True,
             "position": "1-3",

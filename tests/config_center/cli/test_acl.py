@@ -25,7 +25,7 @@ async def allow(raw: redis.Redis, *words: str) -> None:
     """Carry out what the verb prints."""
     done = CliRunner().invoke(app, ["acl", *words])
     assert done.exit_code == 0
-    line = done.stdout.strip().replace(">PASSWORD", ">secret")
+    line = done.stdout.strip().replace(">PASSWORD", ">hunter2")
     await raw.execute_command(*line.split(" "))
 
 
@@ -34,8 +34,8 @@ async def test_a_center_and_a_client_work_as_the_users_that_are_printed(tmp_path
         raw = redis.Redis.from_url(server.url)
         await allow(raw)
         await allow(raw, "--instance", "gw-1")
-        center_url = server.url.replace("unix://", "unix://config-center:secret@")
-        client_url = server.url.replace("unix://", "unix://config-gw-1:secret@")
+        center_url = server.url.replace("unix://", "unix://config-center:hunter2@")
+        client_url = server.url.replace("unix://", "unix://config-gw-1:hunter2@")
         async with http(tmp_path / "data", redis=center_url) as call:
             await call("PUT", f"{NS}/keys/big", {"value": "x" * 20_000})
             await call("PUT", "/v1/namespaces/team")
@@ -72,8 +72,8 @@ async def test_the_users_that_are_printed_do_on_a_cluster(tmp_path: Path) -> Non
         for node in cluster.nodes:
             await allow(node.raw)
             await allow(node.raw, "--instance", "gw-1")
-        center_url = cluster.url.replace("://", "://config-center:secret@")
-        client_url = cluster.url.replace("://", "://config-gw-1:secret@")
+        center_url = cluster.url.replace("://", "://config-center:hunter2@")
+        client_url = cluster.url.replace("://", "://config-gw-1:hunter2@")
         async with http(tmp_path / "data", redis=center_url) as call:
             trust = str(tmp_path / "data" / "trust.json")
             async with Client.connect(
@@ -109,7 +109,7 @@ async def test_a_client_can_do_nothing_beside_its_work(command: tuple[str, ...])
         raw = redis.Redis.from_url(server.url)
         await allow(raw, "--instance", "gw-1")
         await raw.aclose()
-        client = redis.Redis.from_url(server.url.replace("unix://", "unix://config-gw-1:secret@"))
+        client = redis.Redis.from_url(server.url.replace("unix://", "unix://config-gw-1:hunter2@"))
         with pytest.raises(NoPermissionError):
             await client.execute_command(*command)
         await client.aclose()

@@ -64,7 +64,7 @@ def test_every_sentence_that_speaks_of_requests_has_its_option() -> None:
         lambda: supersede(state(), ["a"], allowed=False),
         lambda: plan_move(state(percent=50), "ro", Move("step", 10)),
         lambda: plan_move(state(percent=25), "ro", Move("step")),
-        lambda: authenticate(state(), None),
+        lambda: authenticate(state(), None, 0),
     ]
     for refuse in refusals:
         with pytest.raises(Problem) as refused:

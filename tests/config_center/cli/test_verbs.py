@@ -46,7 +46,7 @@ def remote_verbs() -> list[list[str]]:
         *(["namespace", "create", "n"], ["namespace", "delete", "n", "--yes"], ["whoami"]),
         *(["rollout", "ls"], ["schema", "ls"]),
         *(["schema", "get", "k"], ["schema", "set", "k", "--kind", "llm"]),
-        *(["token", "create", "t"], ["token", "revoke", "t"]),
+        *(["token", "create", "t", "--role", "reader"], ["token", "revoke", "t"]),
         *(["orphans", "ls"], ["orphans", "replay", "i"], ["orphans", "drop", "i"]),
         ["restore", "--from-journal"],
         *(["secrets", verb] for verb in ("status", "new-key", "rotate", "seal")),

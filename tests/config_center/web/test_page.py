@@ -133,6 +133,24 @@ async def test_without_a_token_it_says_where_the_link_is(tmp_path: Path) -> None
         await expect(b.page.locator("#problem")).to_contain_text("#token=")
 
 
+async def test_with_a_token_of_a_prefix_it_shows_and_follows_what_is_within(tmp_path: Path) -> None:
+    async with browser(tmp_path) as b:
+        service = b.opened.service
+        await service.create_namespace("prod", None, ADMIN)
+        for key in ("llm.cn", "tts"):
+            await service.put("prod", key, Put(value="one"), ADMIN)
+        scopes = [{"namespace": "prod", "prefix": "llm."}]
+        asked = {"name": "t", "role": "publisher", "scopes": scopes}
+        await b.open((await service.tokens.create(asked, ADMIN))["token"])
+
+        await expect(b.page.locator("#keys")).to_contain_text("llm.cn")
+        await expect(b.page.locator("#link")).to_have_text("live")
+        await service.put("prod", "llm.en", Put(value="one"), ADMIN)
+        await expect(b.page.locator("#keys")).to_contain_text("llm.en")
+        await expect(b.page.locator("#keys")).not_to_contain_text("tts")
+        assert b.errors == []
+
+
 async def test_what_people_publish_is_text_and_never_runs(tmp_path: Path) -> None:
     async with browser(tmp_path) as b:
         await put(b.opened, "evil", EVIL, format="text", comment=EVIL)
