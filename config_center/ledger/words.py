@@ -59,7 +59,8 @@ class Draft:
     ``plan`` is called by the writer with the very state that the record will be built on. It is
     synchronous and quick, may be called more than once, and raises a Problem to refuse. ``id`` is
     the identity of the change; ``req_hash`` the hash of what was asked. ``minted``: the id was
-    drawn for this draft, so no history can know it.
+    drawn for this draft, so no history can know it. ``approved_by`` and ``urgent`` are written into
+    the record (client_sdk/records.py).
     """
 
     id: str
@@ -70,6 +71,8 @@ class Draft:
     request: str = ""
     type: str = "put"
     minted: bool = False
+    approved_by: str = ""
+    urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
