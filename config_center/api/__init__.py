@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from config_center.api import changes, health, keys, namespaces, recovery, system, watch
+from config_center.api import changes, health, keys, namespaces, recovery, review, system, watch
 from config_center.api.peer import PEER_ROUTES as PEER_ROUTES
 
 ROUTES = (
@@ -10,6 +10,7 @@ ROUTES = (
     *keys.ROUTES,
     *changes.ROUTES,
     *recovery.ROUTES,
+    *review.ROUTES,
     *watch.ROUTES,
     *system.ROUTES,
     *health.ROUTES,

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from config_center.api.context import Body, Call, answer
 from config_center.api.keys import RolloutBody
-from config_center.api.route import AT_LEAST, IDEMPOTENCY, PAGE, SUPERSEDE, Route
+from config_center.api.route import AT_LEAST, IDEMPOTENCY, PAGE, SUPERSEDE, URGENT, Route
 
 _NS = "/v1/namespaces/{ns}"
 
@@ -78,7 +78,13 @@ async def move_rollout(call: Call) -> web.Response:
     verb = call.route.path.rpartition("/")[2]
     body = (await call.body(_MOVES[verb])).model_dump(exclude_none=True)
     done = await call.service.move_rollout(
-        call.ns, call.path("id"), verb, body, call.actor, call.idempotency_key()
+        call.ns,
+        call.path("id"),
+        verb,
+        body,
+        call.actor,
+        call.idempotency_key(),
+        call.flag("urgent"),
     )
     return answer(done.body, etag=done.etag)
 
@@ -101,21 +107,22 @@ async def _change(call: Call, body: ChangeBody) -> web.Response:
         idempotency_key=call.idempotency_key(),
         supersede=call.flag("supersede"),
         actor=call.actor,
+        urgent=call.flag("urgent"),
     )
     return answer(done.body, etag=done.etag)
 
 
 ROUTES = (
     Route("POST", _NS + "/changes", "publish", "Publish several keys", publish_change, ChangeBody,
-          (IDEMPOTENCY, SUPERSEDE)),
+          (IDEMPOTENCY, SUPERSEDE, URGENT)),
     Route("GET", _NS + "/changes/{id}", "read", "What became of a change", get_change),
     Route("DELETE", _NS + "/changes/{id}", "publish", "Cancel a change for good", cancel_change),
     Route("GET", _NS + "/rollouts", "read", "List rollouts", list_rollouts,
           parameters=(*PAGE, AT_LEAST)),
     Route("POST", _NS + "/rollouts", "operate", "Start a rollout", start_rollout, StartBody,
-          (IDEMPOTENCY, SUPERSEDE)),
+          (IDEMPOTENCY, SUPERSEDE, URGENT)),
     Route("GET", _NS + "/rollouts/{id}", "read", "One rollout", get_rollout,
           parameters=(AT_LEAST,)),
     *(Route("POST", _NS + "/rollouts/{id}/" + verb, "operate", f"{verb.capitalize()} a rollout",
-            move_rollout, body, (IDEMPOTENCY,)) for verb, body in _MOVES.items()),
+            move_rollout, body, (IDEMPOTENCY, URGENT)) for verb, body in _MOVES.items()),
 )  # fmt: skip
