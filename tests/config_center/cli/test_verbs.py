@@ -48,6 +48,14 @@ def remote_verbs() -> list[list[str]]:
         *(["schema", "get", "k"], ["schema", "set", "k", "--kind", "llm"]),
         *(["token", "create", "t"], ["token", "revoke", "t"]),
         *(["orphans", "ls"], ["orphans", "replay", "i"], ["orphans", "drop", "i"]),
+        *(
+            ["policy", "show"],
+            ["policy", "set", "--staged"],
+            ["draft", "ls"],
+            ["draft", "show", "i"],
+        ),
+        *(["draft", verb, "i"] for verb in ("approve", "reject", "withdraw")),
+        *(["freeze", "--reason", "r"], ["unfreeze"], ["put", "k", "--text", "v", "--draft"]),
         ["restore", "--from-journal"],
     ]
 
