@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 from client_sdk import Client
+from client_sdk.errors import ApiError
 from tests.config_center.api.world import NS, Http, center, http
 
 ROLES = ("reader", "publisher", "approver", "operator", "admin")
@@ -140,6 +143,18 @@ async def test_drafts_of_a_namespace_one_cannot_see_are_not_there(tmp_path: Path
             path = f"/v1/namespaces/{ns}/drafts/{draft['id']}"
             assert await told(outside, "GET", path) == "404 not-found"
             assert await told(outside, "POST", path + "/approve", seen) == "404 not-found"
+
+
+async def test_a_client_that_publishes_hears_of_a_freeze_at_once(tmp_path: Path) -> None:
+    async with center(tmp_path) as opened, aiohttp.ClientSession() as session:
+        api = Http(session, opened, opened.admin_token)
+        await api("POST", "/v1/freeze", {"reason": "incident 4711"})
+
+        client = await Client.connect(opened.url, instance="gw-1", token=opened.admin_token)
+        async with client:
+            with pytest.raises(ApiError, match="incident 4711"):
+                async with asyncio.timeout(5):
+                    await client.put("prompt", "new")
 
 
 async def test_clients_receive_neither_policies_nor_drafts(tmp_path: Path) -> None:
