@@ -78,7 +78,9 @@ async def _until_answered(
         except (OSError, asyncio.TimeoutError, client_error) as error:
             reason = str(error) or type(error).__name__
             failure = TransportDown(f"the center did not answer: {reason}")
-        again = isinstance(failure, TransportDown) or failure.status in _AGAIN
+        again = isinstance(failure, TransportDown) or (
+            failure.status in _AGAIN and failure.problem != "frozen"  # until a person lifts it
+        )
         if not again or time.monotonic() + _PAUSE > end:
             raise failure
         await asyncio.sleep(_PAUSE)

@@ -80,8 +80,9 @@ class Header:
 
     ``p`` and ``c`` are chain values (32 bytes), ``state`` is the digest of the whole namespace
     after this record, ``ts`` milliseconds since 1970 (UTC), ``req_hash`` the hash of what was asked
-    (so that a retry can be told from another request under the same id), ``origin`` the position
-    and chain value of the record that this one replays.
+    (so that a retry can be told from another request under the same id), ``approved_by`` the second
+    person where two had to agree, ``urgent`` that it was published in an emergency, ``origin`` the
+    position and chain value of the record that this one replays.
     """
 
     ns: str
@@ -98,6 +99,8 @@ class Header:
     author: str
     comment: str = ""
     request: str = ""
+    approved_by: str = ""
+    urgent: bool = False
     origin: tuple[int, int, str] | None = None
     crit: tuple[str, ...] = ()
 
@@ -123,7 +126,12 @@ class Header:
             "author": self.author,
             "crit": list(self.crit),
         }
-        optional = {"comment": self.comment, "request": self.request}
+        optional = {
+            "comment": self.comment,
+            "request": self.request,
+            "approved_by": self.approved_by,
+            "urgent": self.urgent,
+        }
         plain.update({name: value for name, value in optional.items() if value})
         if self.origin is not None:
             plain["origin"] = list(self.origin)
@@ -158,6 +166,8 @@ class Header:
             author=fields.text(plain["author"]),
             comment=fields.text(plain.get("comment", "")),
             request=fields.text(plain.get("request", "")),
+            approved_by=fields.text(plain.get("approved_by", "")),
+            urgent=plain.get("urgent") is True,
             origin=None
             if origin is None
             else (fields.count(origin[0]), fields.count(origin[1]), origin[2]),

@@ -18,6 +18,7 @@ from config_center.cli import (
     fleet,
     keys,
     recovery,
+    review,
     rollouts,
     secrets,
     server,
@@ -46,6 +47,7 @@ admission.register(fleet.devices)
 recovery.register(app)
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(audit.app, name="audit")
+review.register(app)
 app.command(epilog="Example: config-center acl --instance gw-1")(acl.acl)
 app.command(epilog="Example: config-center doctor")(doctor.doctor)
 app.command(epilog="Example: config-center trust")(fleet.trust)

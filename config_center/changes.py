@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +24,20 @@ from config_center.ledger.words import Draft, Planned
 from config_center.problems import Problem, not_found
 from config_center.publishing import (
     Change,
+    Condition,
     Operation,
     check_comment,
     looks_secret,
     text_dropped,
     unchanged,
+)
+from config_center.review.policy import (
+    KINDS,
+    REVERT,
+    Intent,
+    check_urgent,
+    may_publish,
+    policy_of,
 )
 from config_center.rollouts.book import timestamp
 from config_center.rollouts.plan import Terms, plan_move
@@ -42,7 +52,9 @@ if TYPE_CHECKING:
     from client_sdk.sealing import Rng
     from client_sdk.state import NamespaceState
     from config_center.access import Actor
+    from config_center.ledger.ledger import Ledger
     from config_center.ledger.words import Committed
+    from config_center.review.policy import Freeze
     from config_center.rollouts.plan import Move
     from config_center.space import Space
 
@@ -60,19 +72,38 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """Who asks for what, and why: everything of a write but its operations."""
+    """
+    Who asks for what, and why: everything of a write but its operations.
+
+    ``verb`` is one of those that a policy knows (config_center/review/policy.py). ``ident``: the id
+    of the change, where it was given out before.
+    """
 
     actor: Actor
     verb: str
     asked: Mapping[str, Any]
     comment: str = ""
     idempotency_key: str | None = None
+    urgent: bool = False
+    approved_by: str = ""
+    ident: str = ""
 
 
 class Changes:
-    """The writes of a center."""
+    """
+    The writes of a center. ``center_freeze`` says whether all of it is frozen; ``urgent`` counts
+    what was published in an emergency, by namespace.
+    """
 
-    def __init__(self, keks: Callable[[], Keks], clock_ms: Callable[[], int], rng: Rng) -> None:
+    def __init__(
+        self,
+        keks: Callable[[], Keks],
+        clock_ms: Callable[[], int],
+        rng: Rng,
+        center_freeze: Callable[[], Freeze | None],
+    ) -> None:
+        self.urgent: Counter[str] = Counter()
+        self._center_freeze = center_freeze
         self._keks = keks
         self._clock_ms = clock_ms
         self._rng = rng
@@ -96,27 +127,53 @@ class Changes:
 
     async def commit(self, space: Space, change: Change, wish: Wish) -> tuple[Header, list[str]]:
         """Commit a change; its header and warnings. Raises Problem."""
-        done = await self.submit(space, lambda state: space.plan(state, change), wish)
+        intent = Intent(
+            KINDS[wish.verb],
+            staged=is_staged(change),
+            conditional=all(op.condition != Condition() for op in change.operations),
+            urgent=wish.urgent,
+            approved=bool(wish.approved_by),
+        )
+        done = await self.submit(space, lambda state: space.plan(state, change), wish, intent)
         if not done.replayed:
             return done.header, done.result
         return done.header, await _warnings(space, done.header, change)
 
     async def submit(
-        self, space: Space, plan: Callable[[NamespaceState], Planned], wish: Wish
+        self,
+        space: Space,
+        plan: Callable[[NamespaceState], Planned],
+        wish: Wish,
+        intent: Intent | None = None,
     ) -> Committed:
         """
-        Commit what ``plan`` says. Raises Problem 403 when that touches a key beyond the actor's
-        reach: the door looked at what was asked, here it is what comes of it (a key that is
-        superseded may be one of a rollout on several).
+        Commit what ``plan`` says, if the policy of the namespace lets it pass; ``intent`` is what
+        it judges, where the verb alone does not say it. Raises Problem 403 when the plan touches a
+        key beyond the actor's reach: the door looked at what was asked, here it is what comes of it
+        (a key that is superseded may be one of a rollout on several).
         """
-        ns, actor = space.ledger.ns, wish.actor
+        check_urgent(wish.comment, urgent=wish.urgent)
+        judged = intent or Intent(
+            KINDS[wish.verb], urgent=wish.urgent, approved=bool(wish.approved_by)
+        )
 
-        def within(state: NamespaceState) -> Planned:
+        def judge_and_plan(state: NamespaceState) -> Planned:
+            may_publish(policy_of(state), self._center_freeze(), wish.actor, judged)
             planned = plan(state)
-            require_keys(actor, ns, [op.key for op in planned.ops])
+            require_keys(wish.actor, space.ledger.ns, [op.key for op in planned.ops])
             return planned
 
-        ident = self._rng(16).hex()
+        done = await self.write(space.ledger, judge_and_plan, wish)
+        if wish.urgent and not done.replayed:
+            self.urgent[space.ledger.ns] += 1
+        return done
+
+    async def write(
+        self, ledger: Ledger, plan: Callable[[NamespaceState], Planned], wish: Wish
+    ) -> Committed:
+        """Commit what ``plan`` says, whatever a policy says."""
+        ns, actor = ledger.ns, wish.actor
+        ident = wish.ident or self._rng(16).hex()
         if wish.idempotency_key is not None:
             ident = change_id(ns, actor.name, wish.idempotency_key)
         newest, *older = self._hashes(wish.verb, wish.asked)
@@ -124,19 +181,23 @@ class Changes:
             ident,
             newest,
             actor.name,
-            within,
+            plan,
             check_comment(wish.comment),
             actor.request_id,
-            minted=wish.idempotency_key is None,
+            minted=wish.idempotency_key is None and not wish.ident,
             also=tuple(older),
+            approved_by=wish.approved_by,
+            urgent=wish.urgent,
         )
-        return await space.ledger.submit(draft)
+        return await ledger.submit(draft)
 
     async def move(self, space: Space, which: str, move: Move, wish: Wish) -> Answer:
         """Move the rollout of this id, or on this key. Raises Problem 404, 409."""
         book = space.past.book
         story = book.find(which)
         ident = which if story is None else story.rollout.id  # the one that was looked at
+        shrinks = story is not None and move.shrinks(story.rollout.percent)
+        intent = Intent(REVERT if shrinks else KINDS[wish.verb], urgent=wish.urgent)
 
         def plan(state: NamespaceState) -> Planned:
             if story is not None and not story.running:
@@ -145,7 +206,7 @@ class Changes:
                 )
             return Planned(plan_move(state, ident, move))
 
-        done = await self.submit(space, plan, wish)
+        done = await self.submit(space, plan, wish, intent)
         moved = book.moved_at(str(done.position)) if done.replayed else book.find(ident)
         if moved is None:
             raise not_found(f"the rollout {ident} was ended and forgotten; see the key's versions")
@@ -172,10 +233,11 @@ class Changes:
         if len(idents) > 1 and not actor.reach.whole(space.ledger.ns):
             raise Problem("forbidden", "with a token of a prefix, name the Idempotency-Key instead")
         for ident in reversed(idents):
-            told = await self._cancel(space, ident, actor)
+            told = await self.void(space, ident, actor)
         return told
 
-    async def _cancel(self, space: Space, ident: str, actor: Actor) -> dict[str, Any]:
+    async def void(self, space: Space, ident: str, actor: Actor) -> dict[str, Any]:
+        """The same for the id of a change, and nothing else that it may be."""
         draft = Draft(ident, _CANCEL, actor.name, _nothing, request=actor.request_id, type=_CANCEL)
         try:
             done = await space.ledger.submit(draft)
@@ -201,6 +263,11 @@ def key_answer(header: Header, key: str, warnings: list[str]) -> Answer:
     return Answer(reading.publish_words(header, key, warnings), f'"{header.position}"')
 
 
+def is_staged(change: Change) -> bool:
+    """True when not everybody gets it at once."""
+    return change.rollout is not None and change.rollout.percent < 100
+
+
 def _nothing(_: NamespaceState) -> Planned:
     return Planned(())
 
@@ -221,6 +288,7 @@ def _state_json(ident: str, header: Header, *, safe: bool = True) -> dict[str, A
         "revision": header.v,
         "author": header.author,
         "comment": header.comment,
+        **reading.agreed_words(header),
         "at": timestamp(header.ts),
         "keys": [op.key for op in header.ops if not op.key.startswith("_")],
     }

@@ -207,5 +207,10 @@ class Metrics:
             ),
             "config_center_reports": ("Reports of instances", "outcome", told),
             "config_center_journal_errors": ("Transactions that the disk refused", "", errors),
+            "config_center_emergency_publishes": (
+                "Changes that were published with urgent=true",
+                "namespace",
+                {ns: service.policies.urgent[ns] for ns in service.spaces},
+            ),
             "config_center_slow_connections": ("Connections cut for slowness", "", {"": cut}),
         }

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from client_sdk.bodies import decode_body, encode_body
-from client_sdk.contents import Content, Op
+from client_sdk.bodies import decode_body
 from client_sdk.kinds import TEMPLATES
-from client_sdk.records import NAMESPACE, sha256_hex
+from client_sdk.records import NAMESPACE
 from client_sdk.sealing import clear_secrets, pointer
 from client_sdk.suggestions import did_you_mean
 from config_center.ledger.words import Planned
 from config_center.problems import invalid
+from config_center.review.policy import record_op
 from config_center.schemas import PREFIX
 from config_center.sizes import Sizes
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from client_sdk.contents import Op
     from client_sdk.state import NamespaceState
     from config_center.ledger.ledger import Ledger
     from config_center.ledger.words import Committed
@@ -41,17 +44,13 @@ def template_bindings(template: str | None) -> dict[str, dict[str, Any]]:
     return {key: {"kind": kind} for key, kind in TEMPLATES[template].items()}
 
 
-def binding_op(state: NamespaceState, key: str, binding: dict[str, Any]) -> Op:
+def binding_op(state: NamespaceState, key: str, binding: Mapping[str, Any]) -> Op:
     """The operation that binds ``key``."""
-    known = state.entries.get(PREFIX + key)
-    version = 1 if known is None else known.latest + 1
-    body = encode_body(binding, "json")
-    content = Content(version, sha256_hex(body), len(body), "json", body=body)
-    return Op(PREFIX + key, "set", version, content)
+    return record_op(state, PREFIX + key, binding)
 
 
 def plan_binding(
-    state: NamespaceState, key: str, body: dict[str, Any], binding: Binding
+    state: NamespaceState, key: str, body: Mapping[str, Any], binding: Binding
 ) -> Planned:
     """Bind ``key``; a present value stays, the warnings about it are the ``result``."""
     entry = state.entries.get(key)

@@ -54,6 +54,7 @@ class Put:
     if_none_match: bool = False
     idempotency_key: str | None = None
     supersede: bool = False
+    urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +80,9 @@ class Condition:
 class Operation:
     """
     One parsed operation. ``put`` has value, format and text; ``rollback`` has the old ``content``
-    with its body, and in ``expects`` the version the way back was counted from. ``anew``: its
-    secrets get new data keys although they are as they were.
+    with its body, and in ``expects`` the version the way back was counted from; ``drafted`` has the
+    ``content`` that was sealed when its draft was made. ``anew``: its secrets get new data keys
+    although they are as they were.
     """
 
     op: str
@@ -177,6 +179,8 @@ class _Work:
     def _content(self, operation: Operation, entry: Entry | None) -> Content:
         if operation.op == "rollback":
             content = self._old(operation, entry)
+        elif operation.op == "drafted" and operation.content is not None:
+            content = self._again(operation, entry, operation.content)
         else:
             content = self._new(operation, entry)
         if entry is not None and _is_newest(entry, content.sha256, content.format):
@@ -193,6 +197,10 @@ class _Work:
         if operation.expects is not None and operation.expects != (entry.version,):
             raise _moved(operation.key, entry)
         old = operation.content
+        return replace(self._again(operation, entry, old), rollback_of=old.version)
+
+    def _again(self, operation: Operation, entry: Entry | None, old: Content) -> Content:
+        """Sealed content as a new version, if it still fits."""
         binding = binding_of(self._state, operation.key)
         value, text = decode_body(old)
         if gone_in(value, self._state.entries):
@@ -206,11 +214,10 @@ class _Work:
         if binding is not None:
             binding.check(operation.key, value)
             if clear_secrets(value, binding.secret_paths):
-                # Published before its fields were secret: it does not come back readable.
+                # Written before its fields were secret: it does not come back readable.
                 again = replace(operation, value=value, text=text, format=old.format)
-                sealed = self._seal(again, value, binding.secret_paths)
-                return replace(self._encoded(again, entry, sealed), rollback_of=old.version)
-        return replace(old, version=entry.latest + 1, rollback_of=old.version)
+                return self._encoded(again, entry, self._seal(again, value, binding.secret_paths))
+        return replace(old, version=1 if entry is None else entry.latest + 1)
 
     def _new(self, operation: Operation, entry: Entry | None) -> Content:
         key = operation.key

@@ -11,6 +11,7 @@ import orjson
 from client_sdk.bodies import decode_body
 from client_sdk.difference import difference, json_patch
 from client_sdk.greyscale import decide, normal_device
+from client_sdk.paths import pointer
 from client_sdk.sealing import clear_secrets, masked
 from config_center.problems import invalid, too_large
 from config_center.rollouts.book import timestamp
@@ -31,16 +32,28 @@ _MAX_DIFF_LINES = 20_000
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """Who published a version, when (milliseconds, UTC) and why."""
+    """Who published a version, when (milliseconds, UTC) and why; ``agreed``: and who agreed."""
 
     author: str = ""
     comment: str = ""
     ts: int = 0
+    agreed: tuple[tuple[str, Any], ...] = ()
 
     @classmethod
     def of(cls, header: Header) -> About:
         """From the change that brought the version."""
-        return cls(header.author, header.comment, header.ts)
+        agreed = tuple(agreed_words(header).items())
+        return cls(header.author, header.comment, header.ts, agreed)
+
+
+def agreed_words(header: Header) -> dict[str, Any]:
+    """Who approved a change, and that it was urgent; nothing of one that needed neither."""
+    words: dict[str, Any] = {}
+    if header.approved_by:
+        words["approved_by"] = header.approved_by
+    if header.urgent:
+        words["urgent"] = True
+    return words
 
 
 def rollout_words(rollout: Rollout | None) -> dict[str, Any] | None:
@@ -97,6 +110,7 @@ def key_words(state: NamespaceState, entry: Entry, about: About | None) -> dict[
         "revision": entry.position.v,
         "comment": None if about is None else about.comment,
         "author": None if about is None else about.author,
+        **({} if about is None else dict(about.agreed)),
         "published_at": None if about is None else timestamp(about.ts),
         "rollout": rollout_words(entry.rollout),
     }
@@ -151,6 +165,7 @@ def version_words(version: Version) -> dict[str, Any]:
         "format": content.format,
         "author": header.author,
         "comment": header.comment,
+        **agreed_words(header),
         "published_at": timestamp(header.ts),
         "epoch": header.e,
         "revision": header.v,
@@ -193,6 +208,16 @@ def _op_words(op: Op) -> dict[str, Any]:
     if served is not None and served.rollback_of is not None:
         words["rollback_of"] = served.rollback_of
     return words
+
+
+def proposed(state: NamespaceState, key: str, content: Content | None) -> list[dict[str, Any]]:
+    """What ``content`` (``None``: a removal) would change of a key's stable value, masked."""
+    entry, bound, keys = state.entries.get(key), binding_of(state, key), state.entries
+    before = None if entry is None or entry.content is None else _shown(entry.content, bound, keys)
+    after = None if content is None else _shown(content, bound, keys)
+    old, new = ({} if each is None else {"value": each[0]} for each in (before, after))
+    deltas = difference(old, new)
+    return [{**delta.to_json(), "path": pointer(delta.path[1:])} for delta in deltas]
 
 
 def compare(

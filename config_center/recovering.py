@@ -182,7 +182,15 @@ def _again(row: Record) -> Draft:
         return Planned(tuple(_replayed(state, row)))
 
     return Draft(
-        header.id, header.req_hash, header.author, plan, header.comment, header.request, header.type
+        header.id,
+        header.req_hash,
+        header.author,
+        plan,
+        header.comment,
+        header.request,
+        header.type,
+        approved_by=header.approved_by,
+        urgent=header.urgent,
     )
 
 

@@ -28,6 +28,9 @@ from config_center.problems import not_found
 from config_center.publishing import Condition, Operation, Put, check_key
 from config_center.recovering import Recovery
 from config_center.reports import Reports
+from config_center.review.drafts import Drafts
+from config_center.review.policies import Policies
+from config_center.review.policy import center_freeze
 from config_center.rollouts.plan import Move
 from config_center.schemas import binding_of, compile_binding, kinds_json
 from config_center.scopes import EVERYTHING
@@ -74,12 +77,20 @@ class Service:
         self.keks = Exchange(registry, keks, rng)
         self._rng = rng
         self._spaces: dict[str, Space] = {}
-        self._changes = Changes(lambda: self.keks.all, clock_ms, rng)
+        self._changes = Changes(
+            lambda: self.keks.all, clock_ms, rng, lambda: center_freeze(registry.system.state)
+        )
         self.secrets = Secrets(self._space, self._changes, self.keks)
         self.tokens = Tokens(registry, rng, clock_ms)
         self.login = LoggingIn(oidc or Oidc(), self.tokens, rng)
         self.reports = Reports(registry, self._spaces, clock_ms)
         self.recovery = Recovery(registry)
+        self.policies = Policies(registry, self._changes, self._space, clock_ms)
+        self.drafts = Drafts(
+            *(registry, self._changes, self._space, limits, lambda: self.keks.current),
+            clock_ms=clock_ms,
+            rng=rng,
+        )
 
     async def open(self) -> None:
         """Read every namespace's past, and follow what comes."""
@@ -131,7 +142,7 @@ class Service:
             "conditions": [put.if_match, put.if_none_match, put.supersede],
             "comment": put.comment,
         }
-        wish = Wish(actor, "put", asked, put.comment, put.idempotency_key)
+        wish = Wish(actor, "put", asked, put.comment, put.idempotency_key, put.urgent)
         header, warnings = await self._changes.commit(space, change, wish)
         return key_answer(header, key, warnings)
 
@@ -152,12 +163,13 @@ class Service:
         if_match: str | None = None,
         idempotency_key: str | None = None,
         supersede: bool = False,
+        urgent: bool = False,
     ) -> Answer:
         """Remove a key; a rollback brings it back."""
         check_key(key)
         operation = Operation("delete", key, condition=Condition(if_match))
         asked = {"key": key, "conditions": [if_match, supersede], "comment": comment}
-        wish = Wish(actor, "delete", asked, comment, idempotency_key)
+        wish = Wish(actor, "delete", asked, comment, idempotency_key, urgent)
         return await self._one(ns, operation, wish, supersede)
 
     async def rollback(
@@ -186,6 +198,7 @@ class Service:
         idempotency_key: str | None,
         supersede: bool,
         actor: Actor,
+        urgent: bool = False,
     ) -> Answer:
         """Several operations as one revision, with one rollout for all of them."""
         space = self._space(ns)
@@ -197,7 +210,7 @@ class Service:
             "supersede": supersede,
             "comment": comment,
         }
-        wish = Wish(actor, "change", asked, comment, idempotency_key)
+        wish = Wish(actor, "change", asked, comment, idempotency_key, urgent)
         header, warnings = await self._changes.commit(space, change, wish)
         keys = [operation.key for operation in parsed]
         return Answer(reading.change_words(header, keys, warnings), f'"{header.position}"')
@@ -315,6 +328,7 @@ class Service:
         body: dict[str, Any],
         actor: Actor,
         idempotency_key: str | None = None,
+        urgent: bool = False,
     ) -> Answer:
         """
         Step, pause, resume, promote or abort. Raises Problem 404, 409.
@@ -322,7 +336,7 @@ class Service:
         A retry under the same key moves nothing: it answers the rollout that was moved, as it is.
         """
         asked = {"rollout": which, **body}
-        wish = Wish(actor, verb, asked, body.get("comment", ""), idempotency_key)
+        wish = Wish(actor, verb, asked, body.get("comment", ""), idempotency_key, urgent)
         move = Move(verb, body.get("percent"), bool(body.get("force")))
         return await self._changes.move(self._space(ns), which, move, wish)
 
@@ -360,7 +374,7 @@ class Service:
             ident,
             "end",
             actor.name,
-            lambda _: Planned(()),
+            self.policies.end_plan(actor),
             request=actor.request_id,
             type="end",
         )

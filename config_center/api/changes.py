@@ -10,7 +10,7 @@ from pydantic import Field
 from config_center.access import require_keys
 from config_center.api.context import Body, Call, answer
 from config_center.api.keys import RolloutBody
-from config_center.api.route import AT_LEAST, IDEMPOTENCY, PAGE, SUPERSEDE, Route
+from config_center.api.route import AT_LEAST, IDEMPOTENCY, PAGE, SUPERSEDE, URGENT, Route
 
 _NS = "/v1/namespaces/{ns}"
 
@@ -84,7 +84,13 @@ async def move_rollout(call: Call) -> web.Response:
     if not call.actor.reach.whole(call.ns):
         _reached(call)
     done = await call.service.move_rollout(
-        call.ns, call.path("id"), verb, body, call.actor, call.idempotency_key()
+        call.ns,
+        call.path("id"),
+        verb,
+        body,
+        call.actor,
+        call.idempotency_key(),
+        call.flag("urgent"),
     )
     return answer(done.body, etag=done.etag)
 
@@ -116,13 +122,14 @@ async def _change(call: Call, body: ChangeBody) -> web.Response:
         idempotency_key=call.idempotency_key(),
         supersede=call.flag("supersede"),
         actor=call.actor,
+        urgent=call.flag("urgent"),
     )
     return answer(done.body, etag=done.etag)
 
 
 ROUTES = (
     Route("POST", _NS + "/changes", "publish", "Publish several keys", publish_change, ChangeBody,
-          (IDEMPOTENCY, SUPERSEDE), about="part"),
+          (IDEMPOTENCY, SUPERSEDE, URGENT), about="part"),
     Route("GET", _NS + "/changes/{id}", "read", "What became of a change", get_change,
           about="part"),
     Route("DELETE", _NS + "/changes/{id}", "publish", "Cancel a change for good", cancel_change,
@@ -131,9 +138,10 @@ ROUTES = (
           parameters=(*PAGE, AT_LEAST), about="part"),
     # Its content is new, so it takes a publisher; an operator moves what another has published.
     Route("POST", _NS + "/rollouts", "publish", "Start a rollout", start_rollout, StartBody,
-          (IDEMPOTENCY, SUPERSEDE), about="part"),
+          (IDEMPOTENCY, SUPERSEDE, URGENT), about="part"),
     Route("GET", _NS + "/rollouts/{id}", "read", "One rollout", get_rollout,
           parameters=(AT_LEAST,), about="part"),
     *(Route("POST", _NS + "/rollouts/{id}/" + verb, "operate", f"{verb.capitalize()} a rollout",
-            move_rollout, body, (IDEMPOTENCY,), about="part") for verb, body in _MOVES.items()),
+            move_rollout, body, (IDEMPOTENCY, URGENT), about="part")
+      for verb, body in _MOVES.items()),
 )  # fmt: skip

@@ -15,6 +15,7 @@ from config_center.api.route import (
     IF_NONE_MATCH,
     PAGE,
     SUPERSEDE,
+    URGENT,
     Parameter,
     Route,
 )
@@ -119,6 +120,7 @@ async def delete_key(call: Call) -> web.Response:
         if_match=_if_match(call),
         idempotency_key=call.idempotency_key(),
         supersede=call.flag("supersede"),
+        urgent=call.flag("urgent"),
     )
     return _with_etag(done)
 
@@ -205,6 +207,7 @@ async def _put(call: Call) -> Put:
         if_none_match=_if_none_match(call),
         idempotency_key=call.idempotency_key(),
         supersede=call.flag("supersede"),
+        urgent=call.flag("urgent"),
     )
 
 
@@ -226,6 +229,7 @@ async def _put_text(call: Call, form: str) -> Put:
         if_none_match=_if_none_match(call),
         idempotency_key=call.idempotency_key(),
         supersede=call.flag("supersede"),
+        urgent=call.flag("urgent"),
     )
 
 
@@ -260,7 +264,7 @@ ROUTES = (
     Route("GET", _KEYS, "read", "List keys", list_keys, about="part",
           parameters=(Parameter("prefix", "only keys that begin so"), *PAGE, AT_LEAST)),
     Route("PUT", _KEY, "publish", "Publish", put_key, PutBody,
-          (*_WRITES, IF_NONE_MATCH, _COMMENT, _PERCENT), bodies=_BODIES),
+          (*_WRITES, URGENT, IF_NONE_MATCH, _COMMENT, _PERCENT), bodies=_BODIES),
     Route("GET", _KEY, "read", "Read a key", get_key,
           parameters=(
               Parameter("version", "this version", "integer"),
@@ -268,7 +272,8 @@ ROUTES = (
               Parameter("attr.NAME", "an attribute of the unit"),
               AT_LEAST,
           )),
-    Route("DELETE", _KEY, "publish", "Remove a key", delete_key, parameters=(*_WRITES, _COMMENT)),
+    Route("DELETE", _KEY, "publish", "Remove a key", delete_key,
+          parameters=(*_WRITES, URGENT, _COMMENT)),
     Route("GET", _KEY + "/versions", "read", "History", list_versions,
           parameters=(*PAGE, AT_LEAST)),
     Route("GET", _KEY + "/diff", "read", "Compare two versions", diff_key,

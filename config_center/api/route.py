@@ -94,4 +94,7 @@ IDEMPOTENCY = Parameter(
 )
 IF_MATCH = Parameter("If-Match", 'ETag, or "N" for latest version N', place="header")
 IF_NONE_MATCH = Parameter("If-None-Match", "* : only if the key does not exist", place="header")
+URGENT = Parameter(
+    "urgent", "pass over a rule of the namespace; needs a comment, and is recorded", "boolean"
+)
 SUPERSEDE = Parameter("supersede", "abort the rollout that runs on the key", "boolean")

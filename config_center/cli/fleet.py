@@ -10,6 +10,7 @@ import typer
 
 from config_center.cli import show
 from config_center.cli.remote import connect, fail, run
+from config_center.cli.review import make_draft
 from config_center.cli.show import AsJson, Namespace
 
 devices = typer.Typer(help="Devices and what they get.", no_args_is_help=True)
@@ -154,6 +155,9 @@ def set_schema(
     key: str,
     kind: Annotated[str | None, typer.Option(help="A module kind.")] = None,
     file: Annotated[Path | None, typer.Option(help="A JSON Schema.")] = None,
+    draft: Annotated[
+        bool, typer.Option("--draft", help="Let somebody else approve it first.")
+    ] = False,
     namespace: Namespace = None,
     json: AsJson = False,
 ) -> None:
@@ -162,6 +166,9 @@ def set_schema(
         raise typer.BadParameter("give --kind NAME or --file SCHEMA.json")
     body = {"kind": kind} if file is None else {"json_schema": _json_of(file)}
     remote = connect(namespace)
+    if draft:
+        make_draft(remote, {"schema": body, "key": key}, json)
+        return
     show.done(run(remote.call("PUT", remote.key(key, "schema"), body)), f"{key}: bound", json)
 
 

@@ -14,8 +14,10 @@ import typer
 from client_sdk.errors import ApiError
 from config_center.cli import show
 from config_center.cli.remote import Remote, connect, fail, run
-from config_center.cli.show import AsJson, Comment, Namespace
+from config_center.cli.review import make_draft
+from config_center.cli.show import AsJson, Comment, Namespace, Urgent
 
+AsDraft = Annotated[bool, typer.Option("--draft", help="Let somebody else approve it first.")]
 Supersede = Annotated[bool, typer.Option(help="Abort the rollout that runs on the key.")]
 _FORMATS = {".json": "json", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml"}
 
@@ -48,6 +50,8 @@ def put(
         int | None, typer.Option(help="Only if the latest version is still this one.")
     ] = None,
     supersede: Supersede = False,
+    draft: AsDraft = False,
+    urgent: Urgent = False,
     comment: Comment = "",
     namespace: Namespace = None,
     json: AsJson = False,
@@ -57,11 +61,17 @@ def put(
     body: dict[str, Any] = {"value": value, "format": form, "comment": comment}
     if percent is not None:
         body["rollout"] = {"percent": percent, "unit": "device"}
+    remote = connect(namespace)
+    if draft:
+        operation = {"op": "put", "key": key, "if_version": if_version}
+        operation |= {"value": body.pop("value"), "format": body.pop("format")}
+        make_draft(remote, {"operations": [operation], **body}, json, supersede)
+        return
     headers = {"Idempotency-Key": str(uuid.uuid4())}
     if if_version is not None:
         headers["If-Match"] = f'"{if_version}"'
-    remote = connect(namespace)
-    query = {"supersede": "true"} if supersede else {}
+    flags = {"supersede": supersede, "urgent": urgent}
+    query = {name: "true" for name, given in flags.items() if given}
     done = run(remote.call("PUT", remote.key(key), body, query=query, headers=headers))
     if json:
         show.as_json(done)
@@ -155,15 +165,26 @@ def list_keys(
 
 def remove(
     key: Annotated[str, typer.Argument(help="Name of the key.")],
+    if_version: Annotated[
+        int | None, typer.Option(help="Only if the latest version is still this one.")
+    ] = None,
     supersede: Supersede = False,
+    draft: AsDraft = False,
+    urgent: Urgent = False,
     comment: Comment = "",
     namespace: Namespace = None,
     json: AsJson = False,
 ) -> None:
     """Remove a key; a rollback brings it back."""
     remote = connect(namespace)
-    query = {"comment": comment or None, "supersede": "true" if supersede else None}
-    done = run(remote.call("DELETE", remote.key(key), query=query))
+    if draft:
+        operation = {"op": "delete", "key": key, "if_version": if_version}
+        make_draft(remote, {"operations": [operation], "comment": comment}, json, supersede)
+        return
+    flags = {"supersede": supersede, "urgent": urgent}
+    query = {"comment": comment or None, **{n: "true" for n, given in flags.items() if given}}
+    headers = {} if if_version is None else {"If-Match": f'"{if_version}"'}
+    done = run(remote.call("DELETE", remote.key(key), query=query, headers=headers))
     show.done(done, f"{key}: removed; config-center rollback {key} brings it back", json)
 
 
@@ -216,7 +237,9 @@ def _served_to(item: dict[str, Any], now: dict[str, Any]) -> str:
 
 def _comment(item: dict[str, Any]) -> str:
     back = f"[back to {item['rollback_of']}] " if item.get("rollback_of") else ""
-    return back + (item["comment"] or "")
+    agreed = f"[approved by {item['approved_by']}] " if item.get("approved_by") else ""
+    urgent = "[urgent] " if item.get("urgent") else ""
+    return back + agreed + urgent + (item["comment"] or "")
 
 
 def diff(

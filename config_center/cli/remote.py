@@ -246,6 +246,14 @@ _AT_THE_SHELL = {
     "send ?supersede=true, which aborts": "give --supersede, which aborts",
     'send {"force": true} to take': "give --force to take",
     'say how far with {"percent": N}': "say how far with --percent N",
+    "a rollout below 100 %, or ?urgent=true with a": "a share with --percent, or --urgent with a",
+    "make a draft (POST .../drafts), and": "make a draft (put, rm, schema set and policy set take "
+    "--draft), and",
+    "GET .../drafts lists them": "config-center draft ls lists them",
+    "an admin sends ?urgent=true with a": "an admin gives --urgent with a",
+    "an admin may send ?urgent=true with a comment, or lift the freeze": "an admin may give "
+    "--urgent with a comment, or config-center unfreeze",
+    "send If-Match or If-None-Match, in a change of several keys if_version": "give --if-version",
     "make it with PUT /v1/namespaces/": "make it with: config-center namespace create ",
     "GET .../rollouts lists them": "config-center rollout status lists them",
     "GET .../orphans lists them": "config-center orphans ls lists them",

@@ -8,7 +8,7 @@ import typer
 
 from config_center.cli import show
 from config_center.cli.remote import connect, run
-from config_center.cli.show import AsJson, Comment, Namespace
+from config_center.cli.show import AsJson, Comment, Namespace, Urgent
 
 app = typer.Typer(help="Canary rollouts: by key or id.", no_args_is_help=True)
 
@@ -66,6 +66,7 @@ def step(
     which: Which,
     percent: Annotated[float | None, typer.Option(help="None: the next of its steps.")] = None,
     force: Annotated[bool, typer.Option(help="Allow a smaller share.")] = False,
+    urgent: Urgent = False,
     comment: Comment = "",
     namespace: Namespace = None,
     json: AsJson = False,
@@ -74,7 +75,7 @@ def step(
     body: dict[str, Any] = {"force": force, "comment": comment}
     if percent is not None:
         body["percent"] = percent
-    _move(which, "step", body, namespace, json)
+    _move(which, "step", body, namespace, json, urgent=urgent)
 
 
 @app.command(epilog="Example: config-center rollout pause prompt")
@@ -95,10 +96,14 @@ def resume(
 
 @app.command(epilog="Example: config-center rollout promote prompt")
 def promote(
-    which: Which, comment: Comment = "", namespace: Namespace = None, json: AsJson = False
+    which: Which,
+    urgent: Urgent = False,
+    comment: Comment = "",
+    namespace: Namespace = None,
+    json: AsJson = False,
 ) -> None:
     """Everybody gets the canary's version."""
-    _move(which, "promote", {"comment": comment}, namespace, json)
+    _move(which, "promote", {"comment": comment}, namespace, json, urgent=urgent)
 
 
 @app.command(epilog="Example: config-center rollout abort prompt")
@@ -109,9 +114,17 @@ def abort(
     _move(which, "abort", {"comment": comment}, namespace, json)
 
 
-def _move(which: str, verb: str, body: dict[str, Any], namespace: str | None, json: bool) -> None:
+def _move(
+    which: str,
+    verb: str,
+    body: dict[str, Any],
+    namespace: str | None,
+    json: bool,
+    urgent: bool = False,
+) -> None:
     remote = connect(namespace)
-    done = run(remote.call("POST", remote.ns("rollouts", which, verb), body))
+    query = {"urgent": "true"} if urgent else {}
+    done = run(remote.call("POST", remote.ns("rollouts", which, verb), body, query=query))
     show.as_json(done) if json else _show_one(done)
 
 

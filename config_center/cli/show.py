@@ -16,6 +16,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Namespace = Annotated[
     str | None, typer.Option("--namespace", "-n", help="Namespace; none: CONFIG_CENTER_NAMESPACE.")
 ]
+Urgent = Annotated[
+    bool, typer.Option("--urgent", help="Pass over a rule in an emergency; needs --comment.")
+]
 Comment = Annotated[str, typer.Option("--comment", "-c", help="Why.")]
 
 

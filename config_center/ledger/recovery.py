@@ -341,6 +341,8 @@ def _chain(
             header.comment,
             header.request,
             header.type,
+            approved_by=header.approved_by,
+            urgent=header.urgent,
         )
         record, state = sign(ledger, again, planned, state, epoch=epoch, replay_of=row)
         entries = tuple(state.entries[op.key] for op in planned.ops)

@@ -60,6 +60,7 @@ class Draft:
     synchronous and quick, may be called more than once, and raises a Problem to refuse. ``id`` is
     the identity of the change; ``req_hash`` the hash of what was asked. ``minted``: the id was
     drawn for this draft, so no history can know it. ``also``: other hashes of the same request.
+    ``approved_by`` and ``urgent`` are written into the record (client_sdk/records.py).
     """
 
     id: str
@@ -71,6 +72,8 @@ class Draft:
     type: str = "put"
     minted: bool = False
     also: tuple[str, ...] = ()
+    approved_by: str = ""
+    urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -334,6 +334,8 @@ def sign(
         author=draft.author,
         comment=draft.comment,
         request=draft.request,
+        approved_by=draft.approved_by,
+        urgent=draft.urgent,
         origin=None if old is None else (*old.position, old.c.hex()),
     )
     contents = [content for op in planned.ops for content in op.contents]

@@ -102,6 +102,10 @@ class Move:
     percent: float | None = None
     force: bool = False
 
+    def shrinks(self, percent: float) -> bool:
+        """True when it takes a version away from units that have it."""
+        return self.percent is not None and self.percent < percent
+
 
 def plan_move(state: NamespaceState, which: str, move: Move) -> tuple[Op, ...]:
     """The operations of a move, on all keys of the rollout. Raises Problem 404, 409, 400."""

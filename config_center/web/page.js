@@ -1,6 +1,7 @@
 // A thin page: keys, an editor that shows the difference first, the canary's share, live devices.
 import { call, follow, token } from "/web/api.js";
 import { difference } from "/web/difference.js";
+import { drafts } from "/web/drafts.js";
 import { WORDS } from "/web/words.js";
 
 const $ = (id) => document.getElementById(id);
@@ -95,11 +96,15 @@ function showDifference() {
   $("difference").replaceChildren(...(nodes.length ? nodes : [words().unchanged]));
 }
 
-async function publish() {
+function edited() {
   const format = $("format").value, text = $("value").value;
   const body = { value: format === "json" ? parse(text) : text, format, comment: $("comment").value };
   if ($("as-canary").checked) body.rollout = { percent: Number($("percent").value), unit: "device" };
-  const key = state.key || $("name").value;
+  return [state.key || $("name").value, body];
+}
+
+async function publish() {
+  const [key, body] = edited();
   // Only over what was looked at: somebody else may have published meanwhile.
   const only = state.key ? { "If-Match": `"${state.latest}"` } : { "If-None-Match": "*" };
   await call("PUT", path("keys", key), body, { ...only, ...identity() });
@@ -126,8 +131,13 @@ async function move(verb, body = {}) {
   await refresh(state.key);
 }
 
+const review = drafts({
+  call, path, element, words, attempt, identity, done: () => refresh(state.key),
+});
+
 async function refresh(key) {
   await showKeys();
+  await review.show();
   if (key && !$("editor").hidden) await edit(key);
 }
 
@@ -169,11 +179,13 @@ async function start() {
   if (seen.length && !seen.includes(state.ns)) state.ns = seen[0];
   $("namespace").value = state.ns;
   await showKeys();
+  await review.show();
   await showDevices();
   follow(path("watch"), (name) => name === "change" && soon(), (live) => {
     $("link").textContent = live ? words().live : words().lost;
   });
   setInterval(() => showDevices().catch(() => {}), 2000);
+  setInterval(() => review.show().catch(() => {}), 5000);
 }
 
 $("language").onclick = () => {
@@ -184,11 +196,16 @@ $("namespace").onchange = () => attempt(async () => {
   state.ns = $("namespace").value;
   $("editor").hidden = true;
   await showKeys();
+  await review.show();
   await showDevices();
 });
 $("new").onclick = () => attempt(() => edit(null));
 $("value").oninput = showDifference;
 $("publish").onclick = () => attempt(publish);
+$("as-draft").onclick = () => attempt(async () => {
+  const [key, body] = edited();
+  await review.make(key, state.key ? state.latest : 0, body);
+});
 $("promote").onclick = () => confirm(words().confirmPromote) && attempt(() => move("promote"));
 $("abort").onclick = () => attempt(() => move("abort"));
 $("do-step").onclick = () => attempt(() => move("step", { percent: Number($("step").value), force: true }));

@@ -53,7 +53,8 @@ async def an_orphan(call: Http, raw: redis.Redis, *, meanwhile: str = "theirs") 
     ledger = call.center.registry.get("default")
     async with ledger.lock:  # as if this center were away
         position, head, state = ledger.state.position, ledger.head, ledger.state
-    _, done, _ = await call("PUT", f"{NS}/keys/k", {"value": "ours", "comment": "why"})
+    urgent = f"{NS}/keys/k?urgent=true"
+    _, done, _ = await call("PUT", urgent, {"value": "ours", "comment": "why"})
     ours = (await ledger.journal.above("default", position))[-1]
     await ledger.journal.mark([ours.c], "orphan")
     async with ledger.lock:
@@ -83,7 +84,7 @@ async def test_an_orphan_is_shown_with_what_stands_there_now_and_comes_back_unde
     assert before["state"] == "absent"
     assert (told, back["decision"], now["value"], now["author"]) == (200, "replay", "ours", "admin")
     assert now["version"] == orphan["keys"][0]["now"]["latest"] + 1
-    assert after["state"] == "acknowledged"
+    assert (after["state"], after["urgent"]) == ("acknowledged", True)
     assert (empty["items"], again) == ([], 404)
 
 

@@ -1,0 +1,216 @@
+"""Verbs about who may publish when: policy, freeze, unfreeze, draft."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from config_center.cli import show
+from config_center.cli.remote import Remote, connect, run
+from config_center.cli.show import AsJson, Comment, Namespace, Urgent
+
+policy = typer.Typer(help="The rules of a namespace.", no_args_is_help=True)
+drafts = typer.Typer(help="Changes that wait for a second person.", no_args_is_help=True)
+
+Ident = Annotated[str, typer.Argument(help="The id that `draft ls` shows.")]
+Where = Annotated[
+    str | None, typer.Option("--namespace", "-n", help="Namespace; none: the whole center.")
+]
+_RULES = {
+    "two_person": "two persons agree on what is new",
+    "staged": "every publish begins below 100 %",
+    "precondition": "every publish says what it was made on",
+}
+_MARKS = {"add": "+", "remove": "-", "replace": "~"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.add_typer(policy, name="policy")
+    app.add_typer(drafts, name="draft")
+    app.command(epilog="Example: config-center freeze --reason 'incident 4711'")(freeze)
+    app.command(epilog="Example: config-center unfreeze -c 'it is over'")(unfreeze)
+
+
+@policy.command("show", epilog="Example: config-center policy show -n prod")
+def show_policy(namespace: Namespace = None, json: AsJson = False) -> None:
+    """Which rules hold, and what is frozen."""
+    remote = connect(namespace)
+    _print_policy(run(remote.call("GET", remote.ns("policy"))), json)
+
+
+@policy.command("set", epilog="Example: config-center policy set --two-person -n prod")
+def set_policy(
+    two_person: Annotated[
+        bool | None, typer.Option("--two-person/--no-two-person", help="What is new needs two.")
+    ] = None,
+    staged: Annotated[
+        bool | None, typer.Option("--staged/--no-staged", help="A publish begins below 100 %.")
+    ] = None,
+    precondition: Annotated[
+        bool | None,
+        typer.Option("--precondition/--no-precondition", help="A publish says what it is made on."),
+    ] = None,
+    draft: Annotated[
+        bool, typer.Option("--draft", help="Let somebody else approve it first.")
+    ] = False,
+    urgent: Urgent = False,
+    comment: Comment = "",
+    namespace: Namespace = None,
+    json: AsJson = False,
+) -> None:
+    """Set rules; those that are not named stay as they are."""
+    asked = {"two_person": two_person, "staged": staged, "precondition": precondition}
+    rules = {name: value for name, value in asked.items() if value is not None}
+    if not rules:
+        raise typer.BadParameter("name a rule, as --two-person or --no-staged")
+    remote = connect(namespace)
+    if draft:
+        make_draft(remote, {"policy": rules, "comment": comment}, json)
+        return
+    query = {"urgent": "true"} if urgent else {}
+    body = {**rules, "comment": comment}
+    _print_policy(run(remote.call("PUT", remote.ns("policy"), body, query=query)), json)
+
+
+def freeze(
+    reason: Annotated[str, typer.Option("--reason", "-r", help="Those who are stopped read it.")],
+    namespace: Where = None,
+    json: AsJson = False,
+) -> None:
+    """Stop publishing; rollback and abort still work."""
+    _freeze("freeze", {"reason": reason}, namespace, json)
+
+
+def unfreeze(comment: Comment = "", namespace: Where = None, json: AsJson = False) -> None:
+    """Let publishing go on."""
+    _freeze("unfreeze", {"comment": comment}, namespace, json)
+
+
+@drafts.command("ls", epilog="Example: config-center draft ls -n prod")
+def list_drafts(namespace: Namespace = None, json: AsJson = False) -> None:
+    """Drafts that wait, and what became of the others."""
+    remote = connect(namespace)
+    items = run(remote.call("GET", remote.ns("drafts"), query={"limit": 1000}))["items"]
+    if json:
+        show.as_json(items)
+        return
+    show.table(
+        ("ID", "STATE", "WHAT", "WHO", "WHEN", "COMMENT"),
+        [(i["id"], i["state"], _what(i), i["author"], i["at"], i["comment"]) for i in items],
+    )
+
+
+@drafts.command("show", epilog="Example: config-center draft show 5e0c...")
+def show_draft(ident: Ident, namespace: Namespace = None, json: AsJson = False) -> None:
+    """One draft, and what it would change; secrets are masked."""
+    remote = connect(namespace)
+    found = run(remote.call("GET", remote.ns("drafts", ident)))
+    show.as_json(found) if json else _print_draft(found)
+
+
+@drafts.command(epilog="Example: config-center draft approve 5e0c...")
+def approve(
+    ident: Ident,
+    content: Annotated[
+        str | None, typer.Option(help="The `content` you looked at; none: look now, then be asked.")
+    ] = None,
+    namespace: Namespace = None,
+    json: AsJson = False,
+) -> None:
+    """Publish what somebody else wrote."""
+    remote = connect(namespace)
+    if content is None:
+        found = run(remote.call("GET", remote.ns("drafts", ident)))
+        _print_draft(found)
+        typer.confirm("Publish exactly this?", abort=True)
+        content = found["content"]
+    body = {"content": content}
+    done = run(remote.call("POST", remote.ns("drafts", ident, "approve"), body))
+    where = f"{done['epoch']}-{done['revision']}"
+    show.done(done, f"{ident}: published at {where}, written by {done['author']}", json)
+
+
+@drafts.command(epilog="Example: config-center draft reject 5e0c... -c 'the key is wrong'")
+def reject(
+    ident: Ident, comment: Comment = "", namespace: Namespace = None, json: AsJson = False
+) -> None:
+    """Make sure that a draft is never published."""
+    _end(ident, "reject", comment, namespace, json)
+
+
+@drafts.command(epilog="Example: config-center draft withdraw 5e0c...")
+def withdraw(
+    ident: Ident, comment: Comment = "", namespace: Namespace = None, json: AsJson = False
+) -> None:
+    """Take your own draft back."""
+    _end(ident, "withdraw", comment, namespace, json)
+
+
+def make_draft(remote: Remote, body: dict[str, Any], json: bool, supersede: bool = False) -> None:
+    """Send a draft, and say how it goes on."""
+    query = {"supersede": "true"} if supersede else {}
+    done = run(remote.call("POST", remote.ns("drafts"), body, query=query))
+    for warning in done.get("warnings", ()):
+        typer.echo(f"warning: {warning}", err=True)
+    words = (
+        f"draft {done['id']}: nothing is published yet; somebody else: config-center draft approve "
+        f"{done['id']} -n {remote.namespace}"
+    )
+    show.done(done, words, json)
+
+
+def _freeze(verb: str, body: dict[str, str], namespace: str | None, json: bool) -> None:
+    remote = connect(namespace)
+    path = f"/v1/{verb}" if namespace is None else remote.ns(verb)
+    what = "the whole center" if namespace is None else namespace
+    done = run(remote.call("POST", path, body))
+    state = "is frozen; rollback and abort still work" if done["frozen"] else "takes changes"
+    show.done(done, f"{what} {state}", json)
+
+
+def _end(ident: str, verb: str, comment: str, namespace: str | None, json: bool) -> None:
+    remote = connect(namespace)
+    done = run(remote.call("POST", remote.ns("drafts", ident, verb), {"comment": comment}))
+    show.done(done, f"{ident}: {done['state']}", json)
+
+
+def _print_policy(found: dict[str, Any], json: bool) -> None:
+    if json:
+        show.as_json(found)
+        return
+    for name, words in _RULES.items():
+        typer.echo(f"{name:13} {'yes' if found[name] else 'no ':3}  {words}")
+    for what, about in (("namespace", found["frozen"]), ("center", found["center"]["frozen"])):
+        if about is not None:
+            typer.echo(f"the {what} is frozen since {about['since']} by {about['by']}: "
+                       f"{about['reason']}")  # fmt: skip
+
+
+def _print_draft(found: dict[str, Any]) -> None:
+    typer.echo(f"{found['id']}  {found['state']}: {_what(found)}")
+    typer.echo(f"by {found['author']} at {found['at']}, until {found['expires']}")
+    if found["comment"]:
+        typer.echo(found["comment"])
+    for part in found["changes"]:
+        typer.echo(f"{part['key']} ({part['op']})")
+        for delta in part["changes"]:
+            typer.echo(f"  {_MARKS[delta['op']]} {delta['path'] or '/'}{_delta(delta)}")
+    typer.echo(f"content {found['content']}")
+
+
+def _delta(delta: dict[str, Any]) -> str:
+    values = [_short(delta[name]) for name in ("old", "new") if name in delta]
+    return "  " + " -> ".join(values)
+
+
+def _short(value: Any) -> str:
+    return orjson.dumps(value).decode("utf-8")
+
+
+def _what(item: dict[str, Any]) -> str:
+    keys = ", ".join(f"{key['key']} ({key['op']})" for key in item["keys"])
+    share = f" to {item['rollout']['percent']:g} %" if item["rollout"] else ""
+    return keys + share

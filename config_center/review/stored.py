@@ -1,0 +1,281 @@
+"""
+A draft as it is kept, and what may become of it. Pure; pass ``now`` in milliseconds since 1970.
+
+A draft is no config, so it must not reach the fleet: it is a signed record of ``_system``, which
+centers alone receive. It holds what a publish would hold, and no more in clear: each body as it
+would lie in the namespace, with its secrets sealed *for that namespace and key*, and the wrapped
+data keys beside it. So an approver, an export of ``_system`` and the journal see ciphertext.
+
+**An approval is bound by construction.** A draft is never edited: another text is another draft,
+which may say whom it ``replaces``. The hash of the stored record covers everything in it, the
+operations, the share they go to, who wrote it, and for each key the position of the entry that it
+was made on. An approver sends that hash back. So what is published is what was looked at, and a key
+that changed meanwhile makes the draft void (412).
+
+**A draft takes effect at most once, anywhere.** Its id is the id of the change that publishes it,
+and refusing it writes that id's tombstone: of two centers where one approves and the other rejects,
+the ledger lets the first one win. What became of a draft is therefore asked of history first; the
+mark in its own record only follows.
+
+**Bounded.** A namespace has :data:`PLACES` places, each a key of ``_system`` that is used again:
+neither the drafts nor what they leave behind can grow without end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from client_sdk.contents import Content
+from client_sdk.records import sha256_hex
+from config_center.problems import Problem, not_found, too_large
+from config_center.rollouts.book import timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from client_sdk.contents import Op
+    from client_sdk.state import NamespaceState
+    from config_center.access import Actor
+
+PREFIX = "draft."
+PLACES = 100
+LIFE_MS = 7 * 24 * 3600 * 1000
+MAX_BYTES = 16 * 1024 * 1024  # of all that wait in one namespace
+
+WAITING, REJECTED, WITHDRAWN, PUBLISHED = "waiting", "rejected", "withdrawn", "published"
+CHANGE, SCHEMA, RULES = "change", "schema", "policy"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """
+    What a draft makes of one key: ``body`` is what would be stored, ``None`` for a removal;
+    ``base`` the position of the entry it was made on, empty where there was none.
+    """
+
+    op: str
+    key: str
+    base: str
+    format: str = "json"
+    body: str | None = None
+
+    def content(self) -> Content | None:
+        """The content, with the version number still open."""
+        if self.body is None:
+            return None
+        raw = self.body.encode("utf-8")
+        return Content(0, sha256_hex(raw), len(raw), self.format, body=raw)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDraft:
+    """
+    A draft. ``kind`` is ``change``, ``schema`` or ``policy``; ``about`` is the schema or the rules.
+    ``ring`` holds the wrapped data keys of its secrets. ``place`` and ``content`` (the hash of the
+    record) are where it was found, and not part of it.
+    """
+
+    id: str
+    ns: str
+    kind: str
+    author: str
+    author_id: str
+    comment: str
+    at: int
+    parts: tuple[Part, ...]
+    rollout: Mapping[str, Any] | None = None
+    supersede: bool = False
+    ring: Mapping[str, str] | None = None
+    about: Mapping[str, Any] | None = None
+    state: str = WAITING
+    closed: Mapping[str, Any] | None = None
+    place: str = ""
+    content: str = ""
+
+    @property
+    def expires(self) -> int:
+        """When it can be approved no more, in milliseconds since 1970."""
+        return self.at + LIFE_MS
+
+    def is_open(self, now: int) -> bool:
+        """True while its own record and the clock allow that it is approved."""
+        return self.state == WAITING and now < self.expires
+
+    def to_json(self) -> dict[str, Any]:
+        """The signed form."""
+        return {
+            "id": self.id,
+            "ns": self.ns,
+            "kind": self.kind,
+            "author": self.author,
+            "author_id": self.author_id,
+            "comment": self.comment,
+            "at": self.at,
+            "parts": [
+                {"op": p.op, "key": p.key, "base": p.base, "format": p.format, "body": p.body}
+                for p in self.parts
+            ],
+            "rollout": self.rollout,
+            "supersede": self.supersede,
+            "ring": self.ring,
+            "about": self.about,
+            "state": self.state,
+            "closed": self.closed,
+        }
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> StoredDraft:
+        """The inverse of :meth:`to_json`."""
+        return cls(**{**plain, "parts": tuple(Part(**part) for part in plain["parts"])})
+
+    def ended(self, state: str, by: str, comment: str, now: int) -> StoredDraft:
+        """What stays of it: who wrote what when, and who ended it; nothing of its content."""
+        closed = {"by": by, "comment": comment, "at": now}
+        parts = tuple(replace(part, body=None) for part in self.parts)
+        return replace(self, parts=parts, ring=None, about=None, state=state, closed=closed)
+
+    def words(self, state: str, moved: list[str]) -> dict[str, Any]:
+        """As a list shows it; ``state`` is what history says, ``moved`` the keys that changed."""
+        closed = None
+        if self.closed is not None:
+            closed = {**self.closed, "at": timestamp(self.closed["at"])}
+        return {
+            "id": self.id,
+            "state": state,
+            "kind": self.kind,
+            "author": self.author,
+            "comment": self.comment,
+            "at": timestamp(self.at),
+            "expires": timestamp(self.expires),
+            "keys": [{"key": part.key, "op": part.op, "base": part.base} for part in self.parts],
+            "rollout": None if self.rollout is None else dict(self.rollout),
+            "supersede": self.supersede,
+            "moved": moved,
+            "closed": closed,
+            "content": self.content,
+        }
+
+
+def drafts_of(system: NamespaceState, ns: str) -> list[StoredDraft]:
+    """Every draft of a namespace that ``_system`` holds, ended ones too, the newest first."""
+    entries = (system.entries.get(place) for place in _places(ns))
+    contents = ((e.key, e.content) for e in entries if e is not None and e.content is not None)
+    found = [
+        replace(_parsed(content.body), place=place, content=content.sha256)
+        for place, content in contents
+        if content.body is not None
+    ]
+    return sorted(found, key=lambda draft: draft.at, reverse=True)
+
+
+def draft_of(system: NamespaceState, ns: str, ident: str) -> StoredDraft:
+    """The draft of this id. Raises Problem 404."""
+    for draft in drafts_of(system, ns):
+        if draft.id == ident:
+            return draft
+    raise not_found(f"there is no draft {ident[:64]!r}; GET .../drafts lists them")
+
+
+def free_place(system: NamespaceState, draft: StoredDraft, now: int) -> str:
+    """Where to keep a new draft. Raises Problem 413 when too many wait, or too much."""
+    known = drafts_of(system, draft.ns)
+    waiting = [each for each in known if each.is_open(now)]
+    size = sum(_size(each) for each in (*waiting, draft))
+    if len(waiting) >= PLACES:
+        raise too_large(
+            f"{PLACES} drafts wait in {draft.ns} already: approve, reject or withdraw some", PLACES
+        )
+    if size > MAX_BYTES:
+        raise too_large(
+            f"the drafts that wait in {draft.ns} would have {size} bytes, {MAX_BYTES} may be",
+            MAX_BYTES,
+        )
+    used = {each.place for each in known}
+    unused = [place for place in _places(draft.ns) if place not in used]
+    if unused:
+        return unused[0]
+    return [each.place for each in known if not each.is_open(now)][-1]
+
+
+def base_of(state: NamespaceState, key: str) -> str:
+    """The position of a key's entry, empty where there is none."""
+    entry = state.entries.get(key)
+    return "" if entry is None else str(entry.position)
+
+
+def moved_keys(draft: StoredDraft, state: NamespaceState) -> list[str]:
+    """The keys that changed since the draft was made."""
+    return [part.key for part in draft.parts if base_of(state, part.key) != part.base]
+
+
+def check_base(draft: StoredDraft, state: NamespaceState) -> None:
+    """Raise Problem 412 when a key of the draft has changed since."""
+    moved = moved_keys(draft, state)
+    if moved:
+        raise Problem(
+            "version-moved",
+            f"{', '.join(moved[:5])} changed since the draft was made, so nobody has seen what it "
+            "would do now: make it anew",
+            keys=moved,
+        )
+
+
+def check_approval(draft: StoredDraft, actor: Actor, content: str, now: int) -> None:
+    """
+    Raise Problem 403 for whoever wrote it, 409 ``draft-ended`` for one that ended or expired, 412
+    when ``content`` is not the hash of this draft.
+    """
+    if is_author(draft, actor):
+        raise Problem(
+            "forbidden",
+            "you wrote this draft: somebody else has to approve it",
+            author=draft.author,
+        )
+    if not draft.is_open(now):
+        raise has_ended("expired" if draft.state == WAITING else draft.state)
+    if content != draft.content:
+        raise Problem(
+            "version-moved",
+            "this is not what you looked at: read the draft again, and approve its `content`",
+            content=draft.content,
+        )
+
+
+def is_author(draft: StoredDraft, actor: Actor) -> bool:
+    """
+    By token, and by name whatever its letters: one person's two tokens bear one name, and a token
+    that was given another name is still the token.
+    """
+    same_token = bool(actor.token_id) and actor.token_id == draft.author_id
+    return same_token or actor.name.casefold() == draft.author.casefold()
+
+
+def has_ended(state: str) -> Problem:
+    """The refusal of what cannot be approved any more."""
+    return Problem("draft-ended", f"the draft was {state}; make it anew", state=state)
+
+
+def part_of(state: NamespaceState, op: Op) -> Part:
+    """The part of a draft that comes to ``op``, which was planned on ``state``."""
+    base = base_of(state, op.key)
+    content = op.content if op.rollout is None else op.rollout.content
+    if content is None or content.body is None:
+        return Part("delete", op.key, base)
+    return Part("put", op.key, base, content.format, content.body.decode("utf-8"))
+
+
+def _size(draft: StoredDraft) -> int:
+    return sum(len(part.body or "") for part in draft.parts) + len(orjson.dumps(draft.about))
+
+
+def _places(ns: str) -> list[str]:
+    return [f"{PREFIX}{ns}.{number:02}" for number in range(PLACES)]
+
+
+@lru_cache(maxsize=64)
+def _parsed(body: bytes) -> StoredDraft:
+    return StoredDraft.from_json(orjson.loads(body))

@@ -1,0 +1,72 @@
+"""The verbs of two persons at one shell."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import aiohttp
+import orjson
+from typer.testing import CliRunner
+
+from config_center.__main__ import app
+from tests.config_center.api.world import Http, center
+
+
+def shell(url: str, token: str) -> Callable[..., str]:
+    def run(words: str, status: int = 0, answer: str | None = None) -> str:
+        env = {"CONFIG_CENTER_URL": url, "CONFIG_CENTER_TOKEN": token}
+        done = CliRunner().invoke(app, words.split(), env=env, input=answer)
+        assert done.exit_code == status, done.output
+        return done.output
+
+    return run
+
+
+def at_the_shell(ann: Callable[..., str], bob: Callable[..., str]) -> None:
+    ann("put prompt --text old")
+    assert "two_person    yes" in ann("policy set --two-person")
+    refused = ann("put prompt --text new", status=1)
+    assert "take --draft), and somebody else approves it" in refused
+    assert "an admin gives --urgent with a comment" in refused
+
+    made = orjson.loads(ann("put prompt --text new --percent 10 -c why --draft --json"))
+    ident = made["id"]
+    assert ident in ann("draft ls")
+    assert "somebody else has to approve it" in ann(f"draft approve {ident}", 1, "y\n")
+    assert '~ /  "old" -> "new"' in bob(f"draft show {ident}")
+    bob(f"draft approve {ident}", 1, "n\n")
+    assert "waiting" in bob("draft ls")
+    assert f"{ident}: published at" in bob(f"draft approve {ident}", 0, "y\n")
+    ann("rollout promote prompt")
+    assert "[approved by bob] why" in ann("history prompt")
+
+    words = ann("rm prompt --draft")
+    assert "nothing is published yet; somebody else: config-center draft approve" in words
+    ident = orjson.loads(ann("draft ls --json"))[0]["id"]
+    assert f"{ident}: rejected" in bob(f"draft reject {ident} -c no")
+    ident = orjson.loads(ann("schema set llm --kind llm --draft --json"))["id"]
+    assert f"{ident}: withdrawn" in ann(f"draft withdraw {ident}")
+    made = orjson.loads(ann("policy set --no-two-person --draft --json"))
+    bob(f"draft approve {made['id']} --content {made['content']}")
+
+    assert "default is frozen; rollback and abort" in ann("freeze -n default -r incident")
+    assert "the namespace is frozen since" in ann("policy show")
+    assert "incident" in ann("put prompt --text x", status=1)
+    ann("put prompt --text x --urgent -c burning")
+    assert "[urgent] burning" in ann("history prompt")
+    assert "default takes changes" in ann("unfreeze -n default")
+    assert "the whole center is frozen" in ann("freeze --reason fire")
+    assert "the center is frozen since" in ann("policy show")
+    ann("rollback prompt")
+    assert "the whole center takes changes" in ann("unfreeze")
+    ann("policy set", status=2)
+
+
+async def test_two_persons_at_two_shells(tmp_path: Path) -> None:
+    async with center(tmp_path) as opened, aiohttp.ClientSession() as session:
+        api = Http(session, opened, opened.admin_token)
+        _, made, _ = await api("POST", "/v1/tokens", {"name": "bob", "role": "approver"})
+        ann, bob = shell(opened.url, opened.admin_token), shell(opened.url, made["token"])
+        await asyncio.to_thread(at_the_shell, ann, bob)

@@ -1,0 +1,167 @@
+"""Policies on a real ledger: set, kept, judged in the writer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from pathlib import Path
+
+import pytest
+
+from config_center.access import Actor
+from config_center.problems import Problem
+from config_center.publishing import Put
+from config_center.service import Service
+from config_center.store.memory import MemoryStore
+from tests.config_center.service_world import ALICE, service
+
+NS = "default"
+PAT = Actor("pat", "publisher", "p" * 16)
+TEN = {"percent": 10, "unit": "device"}
+
+
+async def put(center: Service, value: object, actor: Actor = PAT, **more: object) -> None:
+    await center.put(NS, "prompt", Put(value=value, **more), actor)  # type: ignore[arg-type]
+
+
+async def refusal(call: Awaitable[object]) -> str:
+    with pytest.raises(Problem) as refused:
+        await call
+    return refused.value.name
+
+
+async def test_rules_are_signed_records_that_outlive_the_center_and_reach_others(
+    tmp_path: Path,
+) -> None:
+    store = MemoryStore()
+    async with service(tmp_path / "a", store) as center:
+        done = await center.policies.set_rules(NS, {"two_person": True}, ALICE, "from now on")
+        assert (done["two_person"], done["staged"], done["revision"]) == (True, False, 2)
+        assert center.keys(NS, "", 10, None)["items"] == []
+
+    async with service(tmp_path / "a", store) as center:
+        assert await refusal(put(center, 1)) == "needs-approval"
+    async with service(tmp_path / "b", store) as other:
+        assert other.policies.show(NS)["two_person"] is True
+        assert await refusal(put(other, 1)) == "needs-approval"
+
+
+async def test_a_retry_under_the_same_key_changes_nothing_twice(tmp_path: Path) -> None:
+    async with service(tmp_path) as center:
+        first = await center.policies.set_rules(NS, {"staged": True}, ALICE, "", "k1")
+        again = await center.policies.set_rules(NS, {"staged": True}, ALICE, "", "k1")
+        other = center.policies.set_rules(NS, {"staged": False}, ALICE, "", "k1")
+
+        assert first == again
+        assert await refusal(other) == "id-reused"
+
+
+async def test_what_was_published_before_a_freeze_is_answered_again_during_it(
+    tmp_path: Path,
+) -> None:
+    async with service(tmp_path) as center:
+        await put(center, 1, idempotency_key="k1")
+        await center.policies.freeze(NS, "incident", ALICE)
+
+        await put(center, 1, idempotency_key="k1")
+        assert await refusal(put(center, 2)) == "frozen"
+
+
+async def test_in_a_freeze_one_person_takes_back_and_nobody_gives_out(tmp_path: Path) -> None:
+    async with service(tmp_path) as center:
+        await put(center, "good")
+        await put(center, "bad")
+        await center.put(NS, "other", Put(value=1, rollout=TEN), PAT)
+        frozen = await center.policies.freeze(NS, "incident 4711", ALICE)
+        assert frozen["frozen"]["reason"] == "incident 4711"
+
+        for verb, body in (("promote", {}), ("step", {"percent": 50}), ("resume", {})):
+            move = center.move_rollout(NS, "other", verb, body, PAT)
+            assert await refusal(move) == "frozen", verb
+        assert await refusal(center.delete(NS, "prompt", PAT)) == "frozen"
+        assert await refusal(center.set_schema(NS, "llm", {"kind": "llm"}, ALICE)) == "frozen"
+        assert await refusal(center.delete_namespace(NS, ALICE)) == "frozen"
+        await center.rollback(NS, "prompt", None, PAT)
+        shrink = {"percent": 1, "force": True}
+        await center.move_rollout(NS, "other", "step", shrink, PAT)
+        await center.move_rollout(NS, "other", "pause", {}, PAT)
+        await center.move_rollout(NS, "other", "abort", {}, PAT)
+
+        await center.policies.unfreeze(NS, "it is over", ALICE)
+        await put(center, "better")
+
+
+async def test_a_freeze_of_the_whole_center_holds_everywhere_and_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    store = MemoryStore()
+    async with service(tmp_path, store) as center:
+        await center.policies.freeze_center("the network burns", ALICE)
+        assert await refusal(put(center, 1)) == "frozen"
+    async with service(tmp_path, store) as center:
+        assert await refusal(put(center, 1)) == "frozen"
+        assert center.policies.show(NS)["center"]["frozen"]["reason"] == "the network burns"
+        assert await center.policies.unfreeze_center("", ALICE) == {"frozen": None}
+        await put(center, 1)
+
+
+async def test_an_emergency_is_an_admins_and_is_written_down(tmp_path: Path) -> None:
+    async with service(tmp_path) as center:
+        await center.policies.set_rules(NS, {"two_person": True}, ALICE)
+        urgent = {"urgent": True, "comment": "the model answers nonsense"}
+
+        assert await refusal(put(center, 1, PAT, **urgent)) == "needs-approval"
+        assert await refusal(put(center, 1, ALICE, urgent=True)) == "invalid"
+        await put(center, 1, ALICE, idempotency_key="k1", **urgent)
+        await put(center, 1, ALICE, idempotency_key="k1", **urgent)
+
+        (version,) = (await center.versions(NS, "prompt", 10, None))["items"]
+        assert (version["urgent"], version["comment"]) == (True, "the model answers nonsense")
+        assert dict(center.policies.urgent) == {NS: 1}
+        state = await center.change_state(NS, "k1", ALICE)
+        assert (state["urgent"], state["author"]) == (True, "alice")
+
+
+async def test_one_admin_cannot_switch_the_rule_off_alone_without_a_trace(tmp_path: Path) -> None:
+    async with service(tmp_path) as center:
+        await center.policies.set_rules(NS, {"two_person": True}, ALICE)
+        off = {"two_person": False}
+
+        assert await refusal(center.policies.set_rules(NS, off, ALICE)) == "needs-approval"
+        assert await refusal(center.delete_namespace(NS, ALICE)) == "needs-approval"
+        await center.policies.set_rules(NS, {"staged": True}, ALICE)
+        done = await center.policies.set_rules(NS, off, ALICE, "alone on call", urgent=True)
+        assert (done["two_person"], done["staged"]) == (False, True)
+        assert dict(center.policies.urgent) == {NS: 1}
+
+
+async def test_a_namespace_may_want_every_publish_staged(tmp_path: Path) -> None:
+    async with service(tmp_path) as center:
+        await center.policies.set_rules(NS, {"staged": True}, ALICE)
+
+        assert await refusal(put(center, 1)) == "needs-rollout"
+        everybody = {"percent": 100, "unit": "device"}
+        assert await refusal(put(center, 1, rollout=everybody)) == "needs-rollout"
+        await put(center, 1, rollout=TEN)
+        await center.move_rollout(NS, "prompt", "promote", {}, PAT)
+        await put(center, 2, urgent=True, comment="it burns")
+
+
+async def test_a_namespace_may_want_to_know_what_a_change_was_made_on(tmp_path: Path) -> None:
+    async with service(tmp_path) as center:
+        await center.policies.set_rules(NS, {"precondition": True}, ALICE)
+        one = {"op": "put", "key": "a", "value": 1, "if_version": 0}
+        two = {"op": "put", "key": "b", "value": 1}
+
+        assert await refusal(put(center, 1)) == "precondition-required"
+        await put(center, 1, if_none_match=True)
+        await put(center, 2, if_match='"1"')
+        change = center.change(NS, [one, two], "", None, None, False, PAT)
+        assert await refusal(change) == "precondition-required"
+        await center.change(NS, [one, {**two, "if_version": 0}], "", None, None, False, PAT)
+
+
+async def test_what_is_no_rule_is_refused(tmp_path: Path) -> None:
+    async with service(tmp_path) as center:
+        assert await refusal(center.policies.set_rules(NS, {}, ALICE)) == "invalid"
+        assert await refusal(center.policies.freeze(NS, " ", ALICE)) == "invalid"
+        assert await refusal(center.policies.freeze("nowhere", "why", ALICE)) == "not-found"
