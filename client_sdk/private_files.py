@@ -69,6 +69,12 @@ def write_private(path: Path, content: str | bytes, mode: int = 0o600) -> None:
     _sync_directory(path.parent)
 
 
+def rename_private(source: Path, target: Path) -> None:
+    """Put one file in the place of another, so that a crash leaves either. Raises OSError."""
+    source.replace(target)
+    _sync_directory(target.parent)
+
+
 def require_own(directory: Path, what: str) -> None:
     """Raise SettingInvalid when others may put files into a directory whose files we believe."""
     if os.name == "nt":

@@ -4,9 +4,10 @@ The last verified state on this host's disk: what serves when nobody can be reac
 A **generation** is a whole image and a tail of records behind it, each checksummed; a change
 appends its record and costs the same in a namespace of 20,000 keys as in one of 20. A long tail is
 folded into a new generation, after it was served; two generations are kept. Reading verifies
-everything again: signature of the head, digest of the rows, chain and digest of each record. A base
-that cannot be read is set aside (``.corrupt-N``) and the generation before is used. Of a tail
-counts what proves itself: what lies behind the first damage is read again from the center.
+everything again: signature of the head (also by a key that is refused since: it was believed when
+this was written), digest of the rows, chain and digest of each record. A base that cannot be read
+is set aside (``.corrupt-N``) and the generation before is used. Of a tail counts what proves
+itself: what lies behind the first damage is read again from the center.
 
 A record is appended only where it links to what the disk holds (``_reached``). After a write that
 failed, a torn tail or a generation set aside nothing is known to link, so the next step begins a
@@ -118,6 +119,7 @@ class Snapshots:
 
     def restore(self, verifier: Verifier) -> Restored:
         """The newest generation that can be proven."""
+        verifier = verifier.past
         notes: list[str] = []
         notes.extend(filter(None, [self._position.load()]))
         for number in sorted(self._generations(), reverse=True):

@@ -10,7 +10,18 @@ import typer
 from typer.completion import get_completion_script  # type: ignore[attr-defined]  # its only name
 
 from config_center import __version__
-from config_center.cli import acl, admission, doctor, fleet, keys, recovery, rollouts, server, up
+from config_center.cli import (
+    acl,
+    admission,
+    doctor,
+    fleet,
+    keys,
+    recovery,
+    rollouts,
+    server,
+    trust,
+    up,
+)
 
 app = typer.Typer(
     help="Configuration for fleets: publish to a few devices, then to all, or take it back.",
@@ -33,7 +44,7 @@ admission.register(fleet.devices)
 recovery.register(app)
 app.command(epilog="Example: config-center acl --instance gw-1")(acl.acl)
 app.command(epilog="Example: config-center doctor")(doctor.doctor)
-app.command(epilog="Example: config-center trust")(fleet.trust)
+app.add_typer(trust.app, name="trust")
 app.command(epilog="Example: config-center whoami")(fleet.whoami)
 app.add_typer(server.config, name="config")
 

@@ -27,7 +27,7 @@ from config_center.embedded import EmbeddedStore
 from config_center.examining import Examiner
 from config_center.http_log import HTTP_LOG
 from config_center.journal import Journal
-from config_center.keys import load_or_create
+from config_center.keys import KeyFiles, load_or_create
 from config_center.ledger.keeper import Rhythm
 from config_center.ledger.registry import SYSTEM, Registry
 from config_center.listening import Connections, listen
@@ -37,6 +37,7 @@ from config_center.owner import OwnerLock
 from config_center.peers import Peers
 from config_center.problems import Problem
 from config_center.retention import DAY_MS, Keep
+from config_center.rotation import Rotation
 from config_center.service import Service
 from config_center.store import open_store
 from config_center.store.base import Retention
@@ -100,22 +101,30 @@ class Center:
             store,
             journal,
             keys.signing,
-            Verifier(keys.trust),
+            Verifier(keys.trust, _clock_ms),
             center,
             self._rhythm,
             _keep(self.settings),
         )
+        rotation = Rotation(
+            self.registry,
+            KeyFiles(data),
+            every=self._rhythm.beat_every,
+            clock_ms=_clock_ms,
+            rng=secrets.token_bytes,
+        )
         others = Peers(self.settings.peers, keys.signing, self.registry.verifier)
+        self.registry.on_new_key = others.sign_with
         self.registry.ask_peers, self.registry.peers_know = others.ask, others.know
         self._stack.push_async_callback(self.registry.close)
         await self.registry.open()
-        await self.registry.publish_trust(keys.trust)
+        await self.registry.publish_trust()
         self.service = Service(
             self.registry,
             self.settings.limits,
             keys.kek,
-            keys.trust,
-            clock_ms=lambda: time.time_ns() // 1_000_000,
+            rotation,
+            clock_ms=_clock_ms,
             rng=secrets.token_bytes,
         )
         await self.service.open()
@@ -213,6 +222,10 @@ class Center:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(self.settings.tls_cert, self.settings.tls_key)
         return context
+
+
+def _clock_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _claim(data: Path) -> OwnerLock:

@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from client_sdk.sealing import Kek
-    from client_sdk.signing import TrustList
     from client_sdk.state import NamespaceState
     from config_center.access import Actor
     from config_center.ledger.ledger import Ledger
     from config_center.ledger.registry import Registry
+    from config_center.rotation import Rotation
     from config_center.settings import Limits
 
 __all__ = ["Answer", "Service"]
@@ -53,13 +53,13 @@ class Service:
         registry: Registry,
         limits: Limits,
         kek: Kek,
-        trust: TrustList,
+        rotation: Rotation,
         *,
         clock_ms: Callable[[], int],
         rng: Callable[[int], bytes],
     ) -> None:
         self.registry = registry
-        self.trust = trust
+        self.rotation = rotation
         self._limits = limits
         self._kek = kek
         self._rng = rng
@@ -76,9 +76,11 @@ class Service:
                 await self._add(ledger)
         self.registry.on_attached = self._add
         self.reports.start()
+        self.rotation.start()
 
     async def close(self) -> None:
         """Stop following."""
+        await self.rotation.close()
         await self.reports.close()
         for space in self._spaces.values():
             space.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from config_center.api import changes, health, keys, namespaces, recovery, system, watch
+from config_center.api import changes, health, keys, namespaces, recovery, system, trust, watch
 from config_center.api.peer import PEER_ROUTES as PEER_ROUTES
 
 ROUTES = (
@@ -12,5 +12,6 @@ ROUTES = (
     *recovery.ROUTES,
     *watch.ROUTES,
     *system.ROUTES,
+    *trust.ROUTES,
     *health.ROUTES,
 )

@@ -1,4 +1,4 @@
-"""Kinds, tokens, trust, health, metrics and documentation."""
+"""Kinds, tokens, health, metrics and documentation."""
 
 from __future__ import annotations
 
@@ -35,12 +35,6 @@ async def whoami(call: Call) -> web.Response:
         "namespaces": list(actor.namespaces),
     }
     return answer(plain)
-
-
-async def get_trust(call: Call) -> web.Response:
-    """The root-signed list of signing keys; no secret."""
-    body = call.service.trust.encode()
-    return web.Response(body=body, content_type="application/json")
 
 
 async def list_tokens(call: Call) -> web.Response:
@@ -81,7 +75,6 @@ async def docs(call: Call) -> web.Response:
 ROUTES = (
     Route("GET", "/v1/kinds", "read", "Module kinds", list_kinds, parameters=PAGE),
     Route("GET", "/v1/whoami", "read", "Who am I", whoami),
-    Route("GET", "/v1/trust", "public", "Signing keys", get_trust),
     Route("GET", "/v1/tokens", "admin", "List tokens", list_tokens, parameters=PAGE),
     Route("POST", "/v1/tokens", "admin", "Make a token", create_token, TokenBody, status=201),
     Route("DELETE", "/v1/tokens/{id}", "admin", "Revoke a token", revoke_token),

@@ -1,4 +1,4 @@
-"""Verbs about who is there: instances, devices, namespaces, schemas, tokens, trust."""
+"""Verbs about who is there: instances, devices, namespaces, schemas, tokens."""
 
 from __future__ import annotations
 
@@ -208,12 +208,6 @@ def revoke(token_id: str, json: AsJson = False) -> None:
     """End a token."""
     done = run(connect().call("DELETE", f"/v1/tokens/{quote(token_id, safe='')}"))
     show.done(done, f"{token_id}: revoked", json)
-
-
-def trust(json: AsJson = False) -> None:
-    """The root key that clients pin: give it to them as `trust`."""
-    found = run(connect().call("GET", "/v1/trust"))
-    show.done(found, found["root"], json)
 
 
 def whoami(json: AsJson = False) -> None:

@@ -19,6 +19,7 @@ from client_sdk.steps import (
     ReadBodies,
     ReadImage,
     ReadLog,
+    ReadTrust,
     Reconnect,
     TellCenter,
     Timing,
@@ -124,6 +125,8 @@ def test_a_log_that_does_not_link_or_is_forged_leads_to_the_image() -> None:
     forged = History(key=STRANGER).add(put("x", 1))
 
     assert replica.on_log([foreign], 1) == [ReadImage()]
+    assert replica.on_log([forged], 1) == [ReadTrust()]  # a newer list might know its key
+    assert replica.on_trust(1) == [ReadLog(Position(1, 1))]
     assert replica.on_log([forged], 1) == [ReadImage()]
     assert replica.counters.tampered == 1
 
@@ -131,10 +134,11 @@ def test_a_log_that_does_not_link_or_is_forged_leads_to_the_image() -> None:
 def test_noise_foreign_namespaces_and_strangers_are_dropped_and_counted() -> None:
     replica = begun(History())
 
-    for message in (History("other").head, History(key=STRANGER).head):
-        assert replica.on_message(message, 1, WALL) == []
+    assert replica.on_message(History("other").head, 1, WALL) == []
+    assert replica.on_message(History(key=STRANGER).head, 1, WALL) == [ReadTrust()]
+    assert replica.on_message(History(key=STRANGER).head, 2, WALL) == []
     assert replica.on_frame(b"noise", 1, WALL) == []
-    assert replica.counters.dropped == 3
+    assert replica.counters.dropped == 4
 
 
 def test_another_record_at_our_position_is_a_fork_and_is_told_once_in_a_while() -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from client_sdk.sealing import Kek
 from config_center.access import Actor
+from config_center.keys import KeyFiles
+from config_center.rotation import Rotation
 from config_center.service import Service
 from config_center.settings import Limits
 from config_center.store.base import Store
 from tests.config_center.ledger.world import center
-from tests.history import TRUST
 
 NOW = 1_700_000_000_000
 ALICE = Actor("alice", "admin")
@@ -26,11 +27,12 @@ async def service(
 ) -> AsyncIterator[Service]:
     """``default`` is there and empty."""
     async with center(home, store) as registry:
+        keys = {"clock_ms": lambda: NOW, "rng": secrets.token_bytes}
         made = Service(
             registry,
             limits or Limits(),
             KEK,
-            TRUST,
+            Rotation(registry, KeyFiles(home), every=0.05, **keys),
             clock_ms=lambda: NOW,
             rng=secrets.token_bytes,
         )
