@@ -89,6 +89,27 @@ def require_own(directory: Path, what: str) -> None:
         raise SettingInvalid(f"{what} {directory} belongs to another user: name one of your own")
 
 
+def require_own_files(directory: Path, what: str) -> None:
+    """
+    Raise SettingInvalid for a file or link in there that another user put, when he still could.
+    """
+    if os.name == "nt" or not os.geteuid():  # root reads what containers map to other users
+        return
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.stat(follow_symlinks=False).st_uid not in (0, os.geteuid()):
+                raise SettingInvalid(
+                    f"{entry.path} in {what} belongs to another user: see what it is, and remove it"
+                )
+
+
+def open_own(path: Path, flags: int) -> int:
+    """
+    Open, or make with 0600, a file that nothing may point elsewhere. Raises OSError for a link.
+    """
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)
+
+
 def _require_private(found: os.stat_result, path: Path, what: str) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise SettingInvalid(f"{what} {path} is not a regular file")

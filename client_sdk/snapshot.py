@@ -35,7 +35,7 @@ from client_sdk.errors import NotVerified, StateInUse
 from client_sdk.image import Image
 from client_sdk.kept_back import KeptBack
 from client_sdk.position_file import PositionFile
-from client_sdk.private_files import require_own
+from client_sdk.private_files import open_own, require_own, require_own_files
 from client_sdk.records import Record
 from client_sdk.steps import Mark
 
@@ -96,7 +96,8 @@ class Snapshots:
         """Make the directory and take it for this process."""
         self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
         require_own(self._home, "the state directory")
-        self._lock = os.open(self._home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        require_own_files(self._home, "the state directory")
+        self._lock = open_own(self._home / "lock", os.O_RDWR | os.O_CREAT)
         if not _try_lock(self._lock):
             self.close()
             raise StateInUse(
@@ -223,7 +224,7 @@ class Snapshots:
         frames = b"".join(_framed(_whole(record, state).encode()) for record in records)
         tail = self._tail_handle
         if tail is None:
-            tail = self._tail_handle = os.open(self._tail(self._number), os.O_WRONLY | os.O_APPEND)
+            tail = self._tail_handle = open_own(self._tail(self._number), os.O_WRONLY | os.O_APPEND)
         try:
             if os.write(tail, frames) < len(frames):
                 raise OSError(errno.ENOSPC, "only a part was written")
@@ -317,7 +318,7 @@ def _frames(raw: bytes) -> Iterator[bytes]:
 
 
 def _open_private(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    return open_own(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
 
 
 def _try_lock(handle: int) -> bool:
