@@ -32,7 +32,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from client_sdk.errors import ConfigError, NotTrusted
-from client_sdk.signing import RETIRED, REVOKED, show_public
+from client_sdk.signing import RETIRED, REVOKED, Validity, show_public
 from config_center import succession
 from config_center.ledger.ending import end
 from config_center.ledger.recovery import adopt
@@ -99,38 +99,17 @@ class Rotation:
         trust, own = self._trust, self._registry.key.kid
         successor = await asyncio.to_thread(self._files.successor)
         pending = await asyncio.to_thread(self._files.pending)
-        going = succession.leaving(trust, pending)
-        rows = []
-        for kid, public in sorted(trust.keys.items()):
-            state = "signs" if kid == own else "trusted"
-            if successor is not None and kid == successor.kid:
-                state = "next"
-            bounds = trust.validity.get(kid)
-            until = None if bounds is None else bounds.not_after
-            rows.append(
-                {
-                    "kid": kid,
-                    "public": show_public(public),
-                    "state": "leaving" if kid in going else state,
-                    "until": None if until is None else timestamp(until),
-                }
-            )
-        rows += [
-            {
-                "kid": kid,
-                "public": show_public(gone.public),
-                "state": gone.why,
-                "since": timestamp(gone.since),
-            }
-            for kid, gone in sorted(trust.refused.items())
-        ]
+        states = dict.fromkeys(trust.keys, "trusted") | {own: "signs"}
+        if successor is not None:
+            states[successor.kid] = "next"
+        states |= dict.fromkeys(succession.leaving(trust, pending), "leaving")
         return {
             "version": trust.version,
             "root": show_public(trust.root),
             "root_here": await asyncio.to_thread(self._files.root) is not None,
             "issued": timestamp(trust.issued) if trust.issued else None,
             "signs": own,
-            "keys": rows,
+            "keys": _key_rows(trust, states),
             "waits_for": self._waits_for,
         }
 
@@ -246,8 +225,9 @@ class Rotation:
 
     async def _on_taken(self) -> None:
         """A newer list counts: what could not be believed before is looked at again."""
+        refused = self._registry.key.kid not in self._trust.keys
         for ledger in list(self._registry.ledgers.values()):
-            if ledger.mode is Mode.TAMPERED:  # it may have been signed by a key of this list
+            if refused or ledger.mode is Mode.TAMPERED:  # a key of this list may have signed it
                 async with ledger.lock:
                     await ledger.refresh()
         self._wake.set()
@@ -341,6 +321,22 @@ class Rotation:
             f"{pending.version}: config-center trust retire KID asks for another one"
         )
         return None
+
+
+def _key_rows(trust: TrustList, states: Mapping[str, str]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for kid, public in sorted(trust.keys.items()):
+        until = trust.validity.get(kid, Validity()).not_after
+        ends = None if until is None else timestamp(until)
+        rows.append(
+            {"kid": kid, "public": show_public(public), "state": states[kid], "until": ends}
+        )
+    for kid, gone in sorted(trust.refused.items()):
+        since = timestamp(gone.since)
+        rows.append(
+            {"kid": kid, "public": show_public(gone.public), "state": gone.why, "since": since}
+        )
+    return rows
 
 
 def _nothing(_: NamespaceState) -> Planned:

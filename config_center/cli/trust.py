@@ -155,9 +155,11 @@ def install(
     """Bring in what the root has signed."""
     try:
         plain = orjson.loads(_read(file))
-        lists = plain["lists"]
+        lists, is_signed = plain["lists"], "request" not in plain
     except (orjson.JSONDecodeError, KeyError, TypeError):
         fail(f"{file} is not what `config-center trust sign` wrote")
+    if not is_signed:
+        fail(f"{file} is not signed yet: config-center trust sign {file} --root root.key")
     _print(run(connect().call("POST", "/v1/trust", {"lists": lists})), json)
 
 

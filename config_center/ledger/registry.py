@@ -89,10 +89,7 @@ class Registry:
 
     async def open(self) -> None:
         """Open every known namespace; make ``_system`` and ``default`` where nobody knows them."""
-        try:  # before anything is verified: keys may have been replaced while this was away
-            await self.lists.look_first(SYSTEM)
-        except ConfigError as error:
-            log.info("the list of signing keys in the store was not looked at: %s", error)
+        await self.lists.look_first(SYSTEM)  # keys may have been replaced while this was away
         known = set(await self.journal.namespaces())
         if SYSTEM not in known and await self._is_new(SYSTEM):
             await self._begin(SYSTEM)

@@ -110,12 +110,11 @@ class TrustLists:
 
     async def look_first(self, ns: str) -> None:
         """The same at a start, when the store may hold nothing yet: only a newer list counts."""
-        document = await self._store.read_trust(ns)
-        if document is None:
-            return
         try:
-            await self.take(TrustList.parse(document, self.newest.root))
-        except NotTrusted as error:
+            document = await self._store.read_trust(ns)
+            if document is not None:
+                await self.take(TrustList.parse(document, self.newest.root))
+        except ConfigError as error:
             log.warning("the list of signing keys in the store is not taken: %s", error)
 
 
