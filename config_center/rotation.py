@@ -121,24 +121,21 @@ class Rotation:
         the key ``kid``. A successor is made where one is needed. Raises Problem 404, 409.
         """
         trust, now, own = self._trust, self._clock_ms(), self._registry.key.kid
-        if what != "rotate" and kid not in trust.keys:
-            raise not_found(f"list {trust.version} does not trust the key {(kid or '')[:64]!r}")
-        successor = None
-        if what == "rotate" or kid == own:
-            made = await asyncio.to_thread(self._files.make_successor, self._rng)
-            successor = made.public
         if what == "rotate":
-            assert successor is not None
-            return succession.rotation(trust, own, successor, now, days=days, keep=keep)
-        assert kid is not None
-        if what == "retire" and successor is not None:
+            successor = await asyncio.to_thread(self._files.make_successor, self._rng)
+            return succession.rotation(trust, own, successor.public, now, days=days, keep=keep)
+        gone = kid or ""
+        if gone not in trust.keys:
+            raise not_found(f"list {trust.version} does not trust the key {gone[:64]!r}")
+        if gone != own:
+            why = REVOKED if what == "revoke" else RETIRED
+            return succession.refusal(trust, gone, why, now, None)
+        if what == "retire":
             raise Problem(
-                "not-trusted", f"{kid} is the key that this center signs with: rotate it instead"
+                "not-trusted", f"{gone} is the key that this center signs with: rotate it instead"
             )
-        if not (trust.keys.keys() - {kid}) and successor is None:
-            raise Problem("not-trusted", f"{kid} is the only key; nobody could sign after it")
-        why = REVOKED if what == "revoke" else RETIRED
-        return succession.refusal(trust, kid, why, now, successor)
+        successor = await asyncio.to_thread(self._files.make_successor, self._rng)
+        return succession.refusal(trust, gone, REVOKED, now, successor.public)
 
     async def do(
         self, what: str, kid: str | None = None, *, days: int | None = None, keep: bool = False

@@ -274,13 +274,10 @@ class Ledger:
         image = await self._read_image()
         mine = await self._journaled_mark()
         await require_newer_than_base(self, image.head)
-        rows: Sequence[Record] | None = None
         held = image.head.c in await self.journal.known(self.ns, [image.head.c])
         # Where our own line stood before, there is nothing in its log that we do not have.
         behind = held and image.head.position < mine.position
-        if not behind and image.head.c != mine.c:
-            rows = await self.store.read_log(self.ns, min(mine.position, image.head.position))
-            rows = _between(rows, mine.position, image.head.position)
+        rows = None if behind else await self._read_between(mine, image.head)
         judge = partial(prove, self.ns, self.verifier, image, rows, mine, held=held)
         proven = await asyncio.to_thread(judge)
         news: Sequence[Record] = proven.news
@@ -357,6 +354,12 @@ class Ledger:
         before = Position(oldest.e, max(0, oldest.v - 1))
         rows = await self.store.read_log(self.ns, before)
         return await self.store.read_log(self.ns, START) if rows is None else rows
+
+    async def _read_between(self, mine: Mark, head: Record) -> Sequence[Record] | None:
+        if head.c == mine.c:
+            return None
+        rows = await self.store.read_log(self.ns, min(mine.position, head.position))
+        return _between(rows, mine.position, head.position)
 
     async def _read_image(self) -> Image:
         image = await self.store.read_image(self.ns)

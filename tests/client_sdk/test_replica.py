@@ -633,6 +633,7 @@ def test_a34_what_is_of_another_namespace_is_taken_in_no_form() -> None:
     see(replica, image_of(other), 4, WALL, confirmed=True)
 
     assert (replica.state, replica.confirmed_at) == (before, 0)
+    assert (replica.counters.dropped, replica.counters.gaps) == (2, 0)
 
 
 def test_a34_rows_of_two_positions_are_no_image() -> None:
