@@ -23,7 +23,8 @@ from config_center.keys import CenterKeys, KeyFiles, load, load_or_create, prepa
 from config_center.ledger.keeper import Rhythm
 from config_center.ledger.proof import check_rows
 from config_center.ledger.registry import Registry
-from config_center.ledger.words import KeyRefused, Mode
+from config_center.ledger.words import KeyRefused, Mode, Planned
+from config_center.ledger.writer import sign
 from config_center.problems import Problem
 from config_center.rotation import Rotation
 from config_center.store.memory import MemoryStore
@@ -276,7 +277,7 @@ async def test_a35_a_center_whose_key_is_refused_publishes_nothing_until_it_has_
             await ledger.submit(draft("k", 1))
         assert (refusal.value.name, ledger.mode) == ("key-refused", Mode.REFUSED)
         with pytest.raises(KeyRefused):
-            ledger.require_key()
+            sign(ledger, draft("k", 1), Planned(()), ledger.state)
 
         await rotation.do("rotate")
         await until(lambda: registry.key.kid in trust_of(rotation).keys)
@@ -308,3 +309,26 @@ async def test_a_store_that_fell_back_behind_the_rotation_is_brought_forward(
         assert ledger.state.position > position
         assert ledger.state.entries["k"].latest == 2
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a35_who_proves_to_run_what_a_thief_signed_is_outbid_and_nothing_is_missed(
+    tmp_path: Path,
+) -> None:
+    """His record is no loss to wait for; but a client that has it never goes back below it."""
+    async with center(tmp_path / "a", MemoryStore(), every=3600) as rotation:
+        registry = registry_of(rotation)
+        thief, ledger = registry.key, registry.get("default")
+        await rotation.do("revoke", thief.kid)
+        await until(lambda: ledger.head.header.type == "adopt")
+        head = ledger.head
+        forged = Record.issue(replace(head.header, e=head.header.e + 5000, kid=thief.kid), thief)
+        leap = Record.issue(replace(head.header, e=2**52, kid=thief.kid), thief)
+
+        ledger.hear_of("gw-2", leap)
+        assert ledger.heard == {}
+        ledger.hear_of("gw-1", forged)
+        async with ledger.lock:
+            await ledger.refresh()
+
+        assert (ledger.mode, ledger.reason) == (Mode.READY, "")
+        assert ledger.state.position.e > forged.header.e
