@@ -84,8 +84,9 @@ class Driver:
     Feeds ``replica`` from the transports that ``connect`` makes, in order of preference.
 
     ``serve`` is called with every new state, one at a time; ``complain`` with what the center
-    should hear about the path itself. ``head`` is the record behind the newest state, ``failure``
-    why there is no link, ``losses`` how often one ended or did not begin.
+    should hear about the path itself; ``renew`` with a list of signing keys that a path has.
+    ``head`` is the record behind the newest state, ``failure`` why there is no link, ``losses`` how
+    often one ended or did not begin.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Driver:
         connect: Sequence[Callable[[], Transport]],
         serve: Callable[[Pending], Awaitable[None]],
         complain: Callable[[str], None],
+        renew: Callable[[bytes], Awaitable[None]],
         *,
         head: Record | None = None,
         pace: Pace | None = None,
@@ -110,6 +112,7 @@ class Driver:
         self._connect = connect
         self._serve = serve
         self._complain = complain
+        self._renew = renew
         self._rng = rng or random.Random()
         self._pending: Pending | None = None
         self._busy = False
@@ -162,7 +165,15 @@ class Driver:
         transport = found or self._connect[self.route.at]()
         scouting = self._scouting()
         only = self.route.paths == 1
-        link = Link(transport, self.replica, self._take, self._complain, self._caught_up, only=only)
+        link = Link(
+            transport,
+            self.replica,
+            self._take,
+            self._complain,
+            self._caught_up,
+            self._renew,
+            only=only,
+        )
         try:
             if found is None:
                 await transport.open()

@@ -18,6 +18,7 @@ What can go wrong, as one tree. Catch the branch you can do something about::
     ├── TransportDown               a path is gone for now; another may do
     ├── NotTrusted                  a key, or a list of keys, that nobody we trust vouches for
     ├── NotVerified                 bytes that are not what was signed
+    │   ├── UnknownSigner               signed by a key that no list of ours has named
     │   └── MissingBodies               a change whose bodies are still to be fetched
     ├── Refused                     a version that this process cannot use: step and reason
     │   └── SealedValue                 a sealed field, and no key that opens it
@@ -129,6 +130,14 @@ class NotTrusted(ConfigError):
 
 class NotVerified(ConfigError):
     """Bytes that are not what was signed, or do not lead to the state that was signed."""
+
+
+class UnknownSigner(NotVerified):
+    """Signed by ``kid``, which no list of signing keys that we hold has ever named."""
+
+    def __init__(self, kid: str, reason: str) -> None:
+        self.kid = kid
+        super().__init__(reason)
 
 
 class MissingBodies(NotVerified):

@@ -34,7 +34,7 @@ from client_sdk.reporting import Reporter
 from client_sdk.route import Route
 from client_sdk.signing import TrustList, Verifier
 from client_sdk.snapshot import Restored, Snapshots
-from client_sdk.trust_store import known_trust, learn_trust
+from client_sdk.trust_store import known_trust, learn_trust, renew_trust
 from client_sdk.waiting import ended, set_within, to_the_end
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class Following:
             log.info("whom to trust is still not known: %s", failure)
 
     async def _follow(self, trust: TrustList) -> Restored:
-        verifier = Verifier(trust)
+        verifier = Verifier(trust, lambda: time.time_ns() // 1_000_000)
         restored = await to_the_end(lambda: self.snapshots.restore(verifier))
         for note in restored.notes:
             log.error("%s", note)
@@ -174,6 +174,7 @@ class Following:
             plan.transports(),
             self._serve,
             self.reporter.complain,
+            lambda document: renew_trust(verifier, plan.state, document),
             head=restored.head,
             pace=plan.pace,
         )

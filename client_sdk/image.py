@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from client_sdk.contents import Content, Rollout
-from client_sdk.errors import MissingBodies, NotVerified
+from client_sdk.errors import MissingBodies, NotVerified, UnknownSigner
 from client_sdk.records import Beat, Position, Record, sha256_hex
 from client_sdk.state import Entry, NamespaceState
 
@@ -103,11 +103,19 @@ class Image:
         """The same image with these bodies (sha256 -> bytes) put in."""
         return replace(self, entries=tuple(_filled(entry, objects) for entry in self.entries))
 
-    def prove(self, ns: str, verifier: Verifier) -> NamespaceState:
-        """The state of this image. Raises NotVerified when head or rows are not what was signed."""
+    def prove(self, ns: str, verifier: Verifier, *, vouched: bool = False) -> NamespaceState:
+        """
+        The state of this image. ``vouched``: its head is known to lie in verified history, so it
+        counts although its key may be refused by now. Raises NotVerified when head or rows are not
+        what was signed, UnknownSigner where another list of keys may say more of the head.
+        """
         head = self.head.header
-        if head.ns != ns or not self.head.verify(verifier):
-            raise NotVerified(f"the head of {ns} is not signed by a trusted key")
+        reason = f"the head of {ns} is not signed by a trusted key"
+        if head.ns != ns:
+            raise NotVerified(reason)
+        if not self.head.verify(verifier.past if vouched else verifier):
+            known = verifier.trust.knows(head.kid)
+            raise NotVerified(reason) if known else UnknownSigner(head.kid, reason)
         state = NamespaceState.from_entries(self.entries, self.head.position, self.head.c)
         if state.digest != head.state:
             raise NotVerified(

@@ -25,7 +25,7 @@ import orjson
 from client_sdk.errors import NotVerified
 from client_sdk.holding import Group, Holding
 from client_sdk.image import decode_row, encode_row
-from client_sdk.private_files import write_private
+from client_sdk.private_files import open_own, write_private
 from client_sdk.probation import Case, Probation
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class KeptBack:
         ]
         data = self._framed({"alive": alive, "cases": rows})
         if self._handle is None:
-            self._handle = os.open(self._probation, os.O_WRONLY | os.O_CREAT, 0o600)
+            self._handle = open_own(self._probation, os.O_WRONLY | os.O_CREAT)
         os.lseek(self._handle, 0, os.SEEK_SET)
         if os.write(self._handle, data) < len(data):
             raise OSError(errno.ENOSPC, "only a part was written")

@@ -10,16 +10,18 @@ is decided here and not in a task of its own, because an exception there would b
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from client_sdk.errors import NotVerified, TransportDown
+from client_sdk.errors import NotTrusted, NotVerified, TransportDown, UnknownSigner
 from client_sdk.steps import (
     Advance,
     Ping,
+    Read,
     ReadBodies,
-    ReadImage,
     ReadLog,
+    ReadTrust,
     Reconnect,
     TellCenter,
 )
@@ -27,14 +29,14 @@ from client_sdk.transports.base import Frame, Pong, Subscribed
 from client_sdk.waiting import ended
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from client_sdk.image import Ring
     from client_sdk.replica import Replica
     from client_sdk.steps import Do
     from client_sdk.transports.base import Event, Transport
 
-    Read = ReadLog | ReadImage | ReadBodies
+log = logging.getLogger(__name__)
 
 
 class Link:
@@ -42,7 +44,8 @@ class Link:
     Follows ``transport`` until it ends with TransportDown, or is cancelled.
 
     ``take`` gets what was verified and the ring that came with it (``None``: as before), ``tell``
-    a reason to report to the center; ``caught_up`` is called while nothing is awaited.
+    a reason to report to the center; ``caught_up`` is called while nothing is awaited; ``renew``
+    gets a list of signing keys that was read, and raises NotTrusted.
     ``only``: there is no other path, so nothing is gained by leaving this one.
     """
 
@@ -53,6 +56,7 @@ class Link:
         take: Callable[[Advance, Ring | None], None],
         tell: Callable[[str], None],
         caught_up: Callable[[], None],
+        renew: Callable[[bytes], Awaitable[None]],
         *,
         only: bool,
     ) -> None:
@@ -61,6 +65,7 @@ class Link:
         self._take = take
         self._tell = tell
         self._caught_up = caught_up
+        self._renew = renew
         self._only = only
         self._ring: Ring | None = None
         self._subscribed = False
@@ -117,6 +122,8 @@ class Link:
         now = time.monotonic()
         try:
             return reading.result()(now)
+        except UnknownSigner as error:
+            return self._replica.on_unreadable(str(error), now, error.kid)
         except NotVerified as error:  # also bodies that are absent: replaced, or taken away
             return self._replica.on_unreadable(str(error), now)
 
@@ -125,7 +132,7 @@ class Link:
             if isinstance(step, Advance):
                 self._take(step, self._ring)
                 self._ring = None
-            elif isinstance(step, ReadLog | ReadImage | ReadBodies):
+            elif isinstance(step, Read):
                 await ended(self._reading)
                 self._reading = asyncio.create_task(self._fetch(step), name="config read")
             elif isinstance(step, Ping):
@@ -146,9 +153,19 @@ class Link:
         if isinstance(step, ReadBodies):
             objects = await transport.read_bodies(step.hashes)
             return lambda now: replica.on_bodies(objects, now)
+        if isinstance(step, ReadTrust):
+            await self._read_trust()
+            return replica.on_trust
         await asyncio.sleep(step.delay)
         image = await transport.read_image()
         proven = await asyncio.to_thread(image.proven, replica.ns, replica.verifier)
         self._ring = proven.ring
         wall = time.time_ns() // 1_000_000
         return lambda now: replica.on_image(proven, now, wall, confirmed=transport.confirmed)
+
+    async def _read_trust(self) -> None:
+        """A path without a list that counts is still one: what is known already goes on to."""
+        try:
+            await self._renew(await self._transport.read_trust())
+        except (NotTrusted, TransportDown) as error:
+            log.warning("the list of signing keys was not renewed: %s", error)

@@ -19,6 +19,7 @@ import struct
 import zlib
 from typing import TYPE_CHECKING
 
+from client_sdk.private_files import open_own
 from client_sdk.records import Position
 from client_sdk.steps import Mark
 
@@ -66,7 +67,7 @@ class PositionFile:
         slot = _SLOT.pack(self._count, e, v, self.beat, self.mark.c)
         handle = self._handle
         if handle is None:
-            handle = self._handle = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600)
+            handle = self._handle = open_own(self._path, os.O_WRONLY | os.O_CREAT)
         os.lseek(handle, _APART * (self._count % 2), os.SEEK_SET)
         os.write(handle, slot + _SUM.pack(zlib.crc32(slot)))
         if sync:

@@ -69,6 +69,12 @@ def write_private(path: Path, content: str | bytes, mode: int = 0o600) -> None:
     _sync_directory(path.parent)
 
 
+def rename_private(source: Path, target: Path) -> None:
+    """Put one file in the place of another, so that a crash leaves either. Raises OSError."""
+    source.replace(target)
+    _sync_directory(target.parent)
+
+
 def require_own(directory: Path, what: str) -> None:
     """Raise SettingInvalid when others may put files into a directory whose files we believe."""
     if os.name == "nt":
@@ -81,6 +87,27 @@ def require_own(directory: Path, what: str) -> None:
         )
     if os.geteuid() and found.st_uid not in (0, os.geteuid()):
         raise SettingInvalid(f"{what} {directory} belongs to another user: name one of your own")
+
+
+def require_own_files(directory: Path, what: str) -> None:
+    """
+    Raise SettingInvalid for a file or link in there that another user put, when he still could.
+    """
+    if os.name == "nt" or not os.geteuid():  # root reads what containers map to other users
+        return
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.stat(follow_symlinks=False).st_uid not in (0, os.geteuid()):
+                raise SettingInvalid(
+                    f"{entry.path} in {what} belongs to another user: see what it is, and remove it"
+                )
+
+
+def open_own(path: Path, flags: int) -> int:
+    """
+    Open, or make with 0600, a file that nothing may point elsewhere. Raises OSError for a link.
+    """
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)
 
 
 def _require_private(found: os.stat_result, path: Path, what: str) -> None:

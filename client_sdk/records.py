@@ -224,7 +224,8 @@ class Beat:
     A center's word that ``(e, v, c)`` is the head now.
 
     ``ts`` is in milliseconds since 1970 (UTC), ``ttl`` and ``every`` in seconds: how long the word
-    counts, and when the next is due.
+    counts, and when the next is due. ``trust`` is the version of the list of signing keys that the
+    center holds (0: not said).
     """
 
     ns: str
@@ -238,6 +239,7 @@ class Beat:
     kid: str
     raw: bytes = b""
     sig: bytes = b""
+    trust: int = 0
 
     @property
     def position(self) -> Position:
@@ -247,6 +249,8 @@ class Beat:
     def signed(self, key: SigningKey) -> Beat:
         """The same beat with its bytes and signature."""
         plain = {name: getattr(self, name) for name in _BEAT_FIELDS}
+        if self.trust:
+            plain["trust"] = self.trust
         raw = orjson.dumps({**plain, "c": self.c.hex()}, option=orjson.OPT_SORT_KEYS)
         values = {**plain, "c": self.c, "raw": raw, "sig": key.sign(BEAT, raw)}
         return Beat(**values)
@@ -277,8 +281,9 @@ class Beat:
                 kid=fields.text(plain["kid"]),
                 raw=raw,
                 sig=sig,
+                trust=fields.count(plain.get("trust", 0)),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise NotVerified(f"a beat cannot be read: {error}") from error
 
 

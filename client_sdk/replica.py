@@ -7,7 +7,7 @@ be tested by a sequence of calls. `now` is monotonic seconds, `wall` is millisec
 
 The law, in the order in which it is checked (docs/protocol.md, K1 to K9):
 
-* Nothing is used before it is verified: signature, namespace, chain, digest.
+* Nothing is used before it is verified: signature (vouching.py), namespace, chain, digest.
 * `(epoch, revision)` only grows, over restarts too. A frame is news, never truth: a record is taken
   only if it links to exactly the state held here (`p` equals our `c`); whatever else lies above it
   is a gap, and a gap is closed from the log or by a whole image, never guessed over.
@@ -33,16 +33,19 @@ from client_sdk.records import START, Beat, Position, Record, decode
 from client_sdk.steps import (
     Advance,
     ChangePath,
+    Counters,
     Do,
     Mark,
     Ping,
     ReadBodies,
     ReadImage,
     ReadLog,
+    ReadTrust,
     Reconnect,
     TellCenter,
     Timing,
 )
+from client_sdk.vouching import ListWatch, is_fresh, is_leap, require_next, vouched
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,16 +56,6 @@ if TYPE_CHECKING:
 
 
 _IMAGE_TRIES = 3
-
-
-@dataclass(slots=True)
-class Counters:
-    """What was refused, for metrics."""
-
-    dropped: int = 0
-    gaps: int = 0
-    forks: int = 0
-    tampered: int = 0
 
 
 @dataclass(slots=True)
@@ -85,6 +78,7 @@ class Replica:
     tampered: bool = False
     confirmed_at: float | None = None
     counters: Counters = field(default_factory=Counters)
+    _lists: ListWatch = field(init=False)
     _reading: bool = False
     _again: bool = False
     _image_tries: int = 0
@@ -98,6 +92,9 @@ class Replica:
     _pinged_at: float | None = None
     _checked_at: float = 0.0
     _told_at: float | None = None
+
+    def __post_init__(self) -> None:
+        self._lists = ListWatch(self.timing.report)
 
     @property
     def position(self) -> Position:
@@ -139,7 +136,7 @@ class Replica:
             return self._on_beat(message, now, wall)
         if message.header.ns != self.ns or not message.verify(self.verifier):
             self.counters.dropped += 1
-            return []
+            return self._on_stranger(message, now)
         return self._on_record(message, now)
 
     def on_tick(self, now: float) -> list[Do]:
@@ -196,9 +193,11 @@ class Replica:
         self._reading = False
         if records is None or self.state is None:
             return self._read_image()
-        if any(r.header.ns != self.ns or not r.verify(self.verifier) for r in records):
-            self.counters.tampered += 1
-            return self._read_image()
+        counted = vouched(records, self.verifier)
+        if any(r.header.ns != self.ns or r.c not in counted for r in records):
+            asked = self._on_stranger(records[-1], now)
+            self.counters.tampered += not asked
+            return asked or self._read_image()
         return self._take(self.state, tuple(records), now)
 
     def on_image(self, image: Proven, now: float, wall: int, *, confirmed: bool) -> list[Do]:
@@ -207,8 +206,10 @@ class Replica:
         ``confirmed``: the path itself proves that it is the present (the center over TLS or on this
         machine), which a newcomer without state needs.
         """
-        self._reading = False
         state = image.state
+        if is_leap(self.position, state.position):
+            return self.on_unreadable(f"{state.position} is out of all reach", now)
+        self._reading = False
         self._image_tries = 0
         self.tampered = False
         if state.position <= self.position and self.position > START:
@@ -229,10 +230,24 @@ class Replica:
             return self._done(now)
         return [*self._advance(state, head), *self._done(now)]
 
-    def on_unreadable(self, reason: str, now: float) -> list[Do]:
-        """Instead of an image came one that proves nothing, or bytes that are none."""
+    def on_unreadable(self, reason: str, now: float, signer: str = "") -> list[Do]:
+        """Instead of an image came what proves nothing; ``signer``: its unknown key, if that."""
         self._reading = False
-        return self._on_bad_image(reason, now)
+        if signer and self._lists.on_signer(signer, self.verifier, now):
+            return self._catch_up(now)
+        self._image_tries += 1
+        if self._image_tries < _IMAGE_TRIES:
+            self._reading = True
+            return [ReadImage(delay=0.05 * 2**self._image_tries)]
+        self._image_tries = 0
+        self.tampered = True
+        self.counters.tampered += 1
+        return [*self._tell(reason, now), ChangePath(reason)]
+
+    def on_trust(self, now: float) -> list[Do]:
+        """The list of signing keys was read; the verifier has it if it is newer."""
+        self._reading = self._lists.wanted = False
+        return self._catch_up(now)
 
     def on_bodies(self, objects: Mapping[str, bytes], now: float) -> list[Do]:
         """Bodies that a record announced by hash (sha256 -> bytes, already compared)."""
@@ -261,14 +276,15 @@ class Replica:
         return self._take(state, (record,), now)
 
     def _on_beat(self, beat: Beat, now: float, wall: int) -> list[Do]:
-        if not self._is_fresh(beat, wall):
+        if not self._is_life(beat, wall):
             self.counters.dropped += 1
-            return []
+            return self._on_stranger(beat, now)
         self.newest_beat = beat.ts
         self._last_life = now
         self._every = beat.every
         self.center_silent = False
         self._said = Mark(beat.position, beat.c)
+        self._lists.on_version(beat.trust, self.verifier, now)
         waiting, self._unconfirmed = self._unconfirmed, None
         if waiting is not None and self._is_present(waiting[0], self._said):
             return [*self._advance(*waiting), *self._done(now)]
@@ -280,23 +296,23 @@ class Replica:
         if self.state is None or self.state.position < self.position:
             return self._catch_up(now)
         self.confirmed_at = now
-        return []
+        return self._catch_up(now) if self._lists.wanted else []
 
-    def _is_fresh(self, beat: Beat, wall: int) -> bool:
-        away = (beat.ttl + self.timing.skew) * 1000
-        # Accepted while this clock was ahead, it lies in the future now and proves nothing.
-        newest = self.newest_beat if self.newest_beat <= wall + away else 0
-        if beat.ns != self.ns or beat.ts <= newest or beat.position < self.position:
-            return False
-        if abs(wall - beat.ts) > away:
-            return False
-        return beat.verify(self.verifier)
+    def _on_stranger(self, message: Record | Beat, now: float) -> list[Do]:
+        """What was dropped may be of a key that a newer list names: a hint, and seldom followed."""
+        kid = message.header.kid if isinstance(message, Record) else message.kid
+        return self._catch_up(now) if self._lists.on_signer(kid, self.verifier, now) else []
 
     def _is_present(self, state: NamespaceState, said: Mark | None) -> bool:
         """To a newcomer only once a fresh beat said so, of this state or of one before it."""
         if self.state is not None or self.position > START:
             return True
         return said is not None and (state.c == said.c or state.position > said.position)
+
+    def _is_life(self, beat: Beat, wall: int) -> bool:
+        mine = beat.ns == self.ns and beat.position >= self.position
+        fresh = mine and is_fresh(beat, self.newest_beat, wall, self.timing.skew)
+        return fresh and beat.verify(self.verifier)
 
     def _take(
         self,
@@ -311,7 +327,7 @@ class Replica:
             return self._done(now)
         try:
             for record in records:
-                self._check_link(state, record)
+                require_next(state.position, state.c, record)
                 state = state.apply(record, self._objects)
         except MissingBodies as error:
             if fetched:  # gone since: only what a later change replaced is ever removed
@@ -329,10 +345,6 @@ class Replica:
             return self._on_fork(now)
         return [*self._advance(state, records[-1], records), *self._done(now)]
 
-    def _check_link(self, state: NamespaceState, record: Record) -> None:
-        if record.header.p != state.c or record.header.v != state.position.v + 1:
-            raise NotVerified(f"change {record.position} does not follow {state.position}")
-
     def _advance(
         self, state: NamespaceState, head: Record, records: tuple[Record, ...] = ()
     ) -> list[Do]:
@@ -343,12 +355,16 @@ class Replica:
         return [Advance(state, head, records)]
 
     def _catch_up(self, now: float) -> list[Do]:
-        if self.tampered and now - self._checked_at < self.timing.report:
+        wanted = self._lists.wanted
+        if self.tampered and not wanted and now - self._checked_at < self.timing.report:
             return []  # every heartbeat would have the whole damaged store read again
         self._checked_at = now
         if self._reading:
             self._again = True
             return []
+        if wanted:
+            self._reading = True
+            return [ReadTrust()]
         if self.state is None or self.state.position < self.position:
             return self._read_image()
         self._reading = True
@@ -358,16 +374,6 @@ class Replica:
         self._reading = True
         self._said_before = self._said  # what comes is newer, however long it takes to come
         return [ReadImage()]
-
-    def _on_bad_image(self, reason: str, now: float) -> list[Do]:
-        self._image_tries += 1
-        if self._image_tries < _IMAGE_TRIES:
-            self._reading = True
-            return [ReadImage(delay=0.05 * 2**self._image_tries)]
-        self._image_tries = 0
-        self.tampered = True
-        self.counters.tampered += 1
-        return [*self._tell(reason, now), ChangePath(reason)]
 
     def _on_fork(self, now: float) -> list[Do]:
         self.fork = True

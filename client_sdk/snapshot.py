@@ -4,9 +4,10 @@ The last verified state on this host's disk: what serves when nobody can be reac
 A **generation** is a whole image and a tail of records behind it, each checksummed; a change
 appends its record and costs the same in a namespace of 20,000 keys as in one of 20. A long tail is
 folded into a new generation, after it was served; two generations are kept. Reading verifies
-everything again: signature of the head, digest of the rows, chain and digest of each record. A base
-that cannot be read is set aside (``.corrupt-N``) and the generation before is used. Of a tail
-counts what proves itself: what lies behind the first damage is read again from the center.
+everything again: signature of the head (also by a key that is refused since: it was believed when
+this was written), digest of the rows, chain and digest of each record. A base that cannot be read
+is set aside (``.corrupt-N``) and the generation before is used. Of a tail counts what proves
+itself: what lies behind the first damage is read again from the center.
 
 A record is appended only where it links to what the disk holds (``_reached``). After a write that
 failed, a torn tail or a generation set aside nothing is known to link, so the next step begins a
@@ -34,7 +35,7 @@ from client_sdk.errors import NotVerified, StateInUse
 from client_sdk.image import Image
 from client_sdk.kept_back import KeptBack
 from client_sdk.position_file import PositionFile
-from client_sdk.private_files import require_own
+from client_sdk.private_files import open_own, require_own, require_own_files
 from client_sdk.records import Record
 from client_sdk.steps import Mark
 
@@ -96,7 +97,8 @@ class Snapshots:
         """Make the directory and take it for this process."""
         self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
         require_own(self._home, "the state directory")
-        self._lock = os.open(self._home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        require_own_files(self._home, "the state directory")
+        self._lock = open_own(self._home / "lock", os.O_RDWR | os.O_CREAT)
         if not _try_lock(self._lock):
             self.close()
             raise StateInUse(
@@ -119,6 +121,7 @@ class Snapshots:
 
     def restore(self, verifier: Verifier) -> Restored:
         """The newest generation that can be proven."""
+        verifier = verifier.past
         notes: list[str] = []
         notes.extend(filter(None, [self._position.load()]))
         for number in sorted(self._generations(), reverse=True):
@@ -232,7 +235,7 @@ class Snapshots:
         frames = b"".join(_framed(_whole(record, state).encode()) for record in records)
         tail = self._tail_handle
         if tail is None:
-            tail = self._tail_handle = os.open(self._tail(self._number), os.O_WRONLY | os.O_APPEND)
+            tail = self._tail_handle = open_own(self._tail(self._number), os.O_WRONLY | os.O_APPEND)
         try:
             if os.write(tail, frames) < len(frames):
                 raise OSError(errno.ENOSPC, "only a part was written")
@@ -327,7 +330,7 @@ def _frames(raw: bytes) -> Iterator[bytes]:
 
 
 def _open_private(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    return open_own(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
 
 
 def _try_lock(handle: int) -> bool:

@@ -46,6 +46,11 @@ class ReadBodies:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadTrust:
+    """Read the list of signing keys and take a newer one; answer with :meth:`Replica.on_trust`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ping:
     """Send PING on the same connection; answer with :meth:`Replica.on_pong`."""
 
@@ -71,7 +76,8 @@ class TellCenter:
     reason: str
 
 
-Do = Advance | ReadLog | ReadImage | ReadBodies | Ping | Reconnect | ChangePath | TellCenter
+Read = ReadLog | ReadImage | ReadBodies | ReadTrust
+Do = Advance | Read | Ping | Reconnect | ChangePath | TellCenter
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,16 @@ class Mark:
 
     position: Position = START
     c: bytes = GENESIS
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a replica refused, for metrics."""
+
+    dropped: int = 0
+    gaps: int = 0
+    forks: int = 0
+    tampered: int = 0
 
 
 @dataclass(frozen=True, slots=True)

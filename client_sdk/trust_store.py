@@ -4,7 +4,9 @@ Whom a client trusts: one root, given or pinned at first contact.
 Given as a file (``trust.json``) or as ``ed25519:BASE64``, the root is what was given. Without it,
 over a path that proves itself (https, this machine), the list is fetched once, pinned in the state
 directory, and one log line says so; over any other path nothing is trusted by luck, and the error
-prints what to paste. A newer list of the same root replaces the pinned one; an older never does.
+prints what to paste. A newer list of the same root replaces the pinned one; an older never does,
+wherever it comes from: a path, or the file that was given when the fleet was younger. It is on disk
+before it counts, so a restart cannot bring a refused key back.
 
 With several paths the first that answers is asked, so a client whose preferred path is away still
 starts. What a path may be trusted with is its own affair: a list signed by the given root is good
@@ -27,6 +29,7 @@ from client_sdk.waiting import in_time
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from client_sdk.signing import Verifier
     from client_sdk.transports.base import Transport
 
 log = logging.getLogger(__name__)
@@ -52,9 +55,11 @@ def known_trust(given: str | None, state: Path) -> TrustList | None:
 
     Raises NotTrusted for a file that cannot be read or is not a list.
     """
-    if given is not None and not given.startswith(_PUBLIC):
-        return TrustList.parse(_read(Path(given).expanduser()))
     pinned = _pinned(state / "trust.json")
+    if given is not None and not given.startswith(_PUBLIC):
+        file = TrustList.parse(_read(Path(given).expanduser()))
+        newer = pinned is not None and pinned.root == file.root and pinned.version > file.version
+        return pinned if newer else file
     if given is None or pinned is None or pinned.root == parse_public(given):
         return pinned
     log.warning("the pinned root is not the one that was given; the pinned list is not used")
@@ -91,6 +96,20 @@ async def learn_trust(
             await asyncio.to_thread(_pin, state, trust)
             return trust
     raise TransportDown("; ".join(failures))
+
+
+async def renew_trust(verifier: Verifier, state: Path, document: bytes) -> None:
+    """
+    Take a list that a path has, when it is newer: pinned first, believed then. Raises NotTrusted
+    for one that the root of ``verifier`` did not sign.
+    """
+    trust = TrustList.parse(document, verifier.trust.root)
+    if trust.version <= verifier.trust.version:
+        return
+    await asyncio.to_thread(_pin, state, trust)
+    if verifier.renew(trust):
+        gone = f"; refused: {', '.join(sorted(trust.refused))}" if trust.refused else ""
+        log.info("list %d of signing keys: %s%s", trust.version, ", ".join(trust.keys), gone)
 
 
 async def _ask(place: MeetingPlace) -> bytes:

@@ -23,6 +23,7 @@ from config_center.cli import (
     secrets,
     server,
     tokens,
+    trust,
     up,
 )
 
@@ -50,7 +51,7 @@ app.add_typer(audit.app, name="audit")
 review.register(app)
 app.command(epilog="Example: config-center acl --instance gw-1")(acl.acl)
 app.command(epilog="Example: config-center doctor")(doctor.doctor)
-app.command(epilog="Example: config-center trust")(fleet.trust)
+app.add_typer(trust.app, name="trust")
 app.command(epilog="Example: config-center whoami")(tokens.whoami)
 app.add_typer(server.config, name="config")
 

@@ -30,7 +30,7 @@ from config_center.embedded import EmbeddedStore
 from config_center.examining import Examiner
 from config_center.http_log import HTTP_LOG
 from config_center.journal import Journal
-from config_center.keys import SECRETS, SIGNING, load_or_create
+from config_center.keys import SECRETS, SIGNING, KeyFiles, load_or_create
 from config_center.ledger.keeper import Rhythm
 from config_center.ledger.registry import SYSTEM, Registry
 from config_center.listening import Connections, listen
@@ -40,6 +40,7 @@ from config_center.owner import OwnerLock
 from config_center.peers import Peers
 from config_center.problems import Problem
 from config_center.retention import DAY_MS, Keep
+from config_center.rotation import Rotation
 from config_center.secrets.exchange import HeldKeks
 from config_center.service import Service
 from config_center.store import open_store
@@ -50,6 +51,7 @@ from config_center.weak_secrets import refuse_weak
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from client_sdk.signing import SigningKey
     from config_center.keys import CenterKeys
     from config_center.settings import Settings
     from config_center.store.base import Store
@@ -112,24 +114,37 @@ class Center:
             store,
             journal,
             keys.signing,
-            Verifier(keys.trust),
+            Verifier(keys.trust, _clock_ms),
             center,
             self._rhythm,
             _keep(self.settings),
+        )
+        rotation = Rotation(
+            self.registry,
+            KeyFiles(data),
+            every=self._rhythm.beat_every,
+            clock_ms=_clock_ms,
+            rng=secrets.token_bytes,
         )
         others = Peers(self.settings.peers, keys.signing, self.registry.verifier)
         self.registry.ask_peers, self.registry.peers_know = others.ask, others.know
         self.registry.ring_rule = held.believe
         self._stack.push_async_callback(self.registry.close)
         await self.registry.open()
-        await self.registry.publish_trust(keys.trust)
+        await self.registry.publish_trust()
         audit = await self._audit(keys)
+
+        def sign_with(key: SigningKey) -> None:
+            others.sign_with(key)
+            audit.sign_with(key)
+
+        self.registry.on_new_key = sign_with
         self.service = Service(
             self.registry,
             self.settings.limits,
             held,
-            keys.trust,
-            clock_ms=lambda: time.time_ns() // 1_000_000,
+            rotation,
+            clock_ms=_clock_ms,
             rng=secrets.token_bytes,
             audit=audit,
             oidc=self.settings.oidc,
@@ -254,6 +269,10 @@ class Center:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(self.settings.tls_cert, self.settings.tls_key)
         return context
+
+
+def _clock_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _claim(data: Path) -> OwnerLock:

@@ -1,7 +1,6 @@
 """
-The keys of a center, made once and then only read.
+The keys of a center: made once, read at the start, and replaced one by one while it runs.
 
-=============== =============================== ==================================================
 file            what it does                    when it is lost
 =============== =============================== ==================================================
 ``root.key``    signs the list of signing keys  no signing key can be replaced: keep a copy apart
@@ -9,6 +8,17 @@ file            what it does                    when it is lost
 ``trust.json``  the list; public (0644)         copied back from any client
 ``secrets.key`` opens sealed fields (the KEKs)  every secret must be published again
 =============== =============================== ==================================================
+=======
+==================== =============================== =============================================
+file                 what it does                    when it is lost
+==================== =============================== =============================================
+``root.key``         signs the list of signing keys  no signing key can be replaced: keep a copy
+``signing.key``      signs records and beats         the root vouches for a new one
+``trust.json``       the list; public (0644)         copied back from any client
+``secrets.key``      opens sealed fields (the KEK)   every secret must be published again
+``signing.next.key`` will be the signing key         another one is requested
+``trust.next.json``  the list that retires a key     ``trust retire`` asks for another one
+==================== =============================== =============================================
 
 ``secrets.key`` is there only where no other source of key-encryption keys is set.
 
@@ -16,7 +26,8 @@ file            what it does                    when it is lost
 short is simply continued: keys that exist are kept, nothing has used them yet. After that nothing
 is ever made again: a key that is missing then was lost or belongs to another center, and a new one
 in its place would lock out every client, or every secret, without a word. The one exception is
-``root.key``, which may be taken offline.
+``root.key``, which may be taken offline. The successor of the signing key becomes it by one rename,
+which destroys the old one: what does not exist is not stolen.
 """
 
 from __future__ import annotations
@@ -27,7 +38,7 @@ from typing import TYPE_CHECKING
 
 from client_sdk.errors import NotTrusted, SettingInvalid
 from client_sdk.keks import Kek, Keks, open_source
-from client_sdk.private_files import read_private, write_private
+from client_sdk.private_files import read_private, rename_private, write_private
 from client_sdk.signing import SigningKey, TrustList, show_public
 
 if TYPE_CHECKING:
@@ -42,6 +53,8 @@ ROOT = "root.key"
 SIGNING = "signing.key"
 SECRETS = "secrets.key"
 TRUST = "trust.json"
+NEXT_KEY = "signing.next.key"
+NEXT_LIST = "trust.next.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +93,7 @@ def load(data: Path, source: KekSource | None = None) -> CenterKeys:
             "put the files of one center together, from one backup"
         )
     signing = _load_key(_present(data / SIGNING))
-    if trust.keys.get(signing.kid) != signing.public:
+    if trust.keys.get(signing.kid) != signing.public and signing.kid not in trust.refused:
         raise SettingInvalid(
             f"{data / SIGNING} ({signing.kid}) is not in the list of {data / TRUST}, so no client "
             "would believe it; put the files of one center together, from one backup"
@@ -88,6 +101,64 @@ def load(data: Path, source: KekSource | None = None) -> CenterKeys:
     if source is None:
         source = open_source("file", str(_present(data / SECRETS)), SECRETS)
     return CenterKeys(signing, trust, source.read(), root)
+
+
+class KeyFiles:
+    """The key files of a center that runs. Every method blocks on the disk and raises OSError."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+
+    def root(self) -> SigningKey | None:
+        """The root, where it is not kept offline. Raises SettingInvalid for a damaged one."""
+        return _load_key(self._data / ROOT) if (self._data / ROOT).exists() else None
+
+    def successor(self) -> SigningKey | None:
+        """The key that will be the signing key. Raises SettingInvalid for a damaged one."""
+        return _load_key(self._data / NEXT_KEY) if (self._data / NEXT_KEY).exists() else None
+
+    def make_successor(self, rng: Rng) -> SigningKey:
+        """The same, made where there is none."""
+        return _load_or_make_key(self._data / NEXT_KEY, rng)
+
+    def promote(self) -> None:
+        """The successor is the signing key from now on; the one before is gone."""
+        rename_private(self._data / NEXT_KEY, self._data / SIGNING)
+
+    def keep_list(self, trust: TrustList) -> None:
+        """Write the list that counts."""
+        write_private(self._data / TRUST, trust.encode().decode("utf-8"), mode=0o644)
+
+    def pending(self) -> TrustList | None:
+        """The list that waits for its moment. Raises SettingInvalid for a damaged one."""
+        path = self._data / NEXT_LIST
+        return _load_trust(path) if path.exists() else None
+
+    def keep_pending(self, trust: TrustList | None) -> None:
+        """Write it, or take it away."""
+        path = self._data / NEXT_LIST
+        if trust is None:
+            path.unlink(missing_ok=True)
+        else:
+            write_private(path, trust.encode().decode("utf-8"), mode=0o644)
+
+
+def prepare_newcomer(data: Path, rng: Rng) -> tuple[TrustList, SigningKey]:
+    """
+    A signing key for one more center of a fleet, in the data directory it will have, and the list
+    that lies there already. Raises SettingInvalid, OSError.
+    """
+    if not (data / TRUST).exists():
+        raise SettingInvalid(
+            f"put the fleet's {TRUST} (GET /v1/trust of a center) and its {SECRETS} into {data} "
+            "first"
+        )
+    return _load_trust(data / TRUST), _load_or_make_key(data / SIGNING, rng)
+
+
+def load_root(path: Path) -> SigningKey:
+    """A root key from the file that a center made. Raises SettingInvalid."""
+    return _load_key(path)
 
 
 def _create(data: Path, rng: Rng, source: KekSource | None) -> None:

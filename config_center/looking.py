@@ -219,7 +219,12 @@ def _keys(data: Path, source: KekSource | None) -> str | None:
     if not (data / keys.TRUST).exists():
         return None
     try:
-        keys.load(data, _looked_at(source))
+        loaded = keys.load(data, _looked_at(source))
+        if loaded.signing.kid not in loaded.trust.keys:
+            return (
+                f"the signing key {loaded.signing.kid} is refused since list "
+                f"{loaded.trust.version}; config-center trust rotate"
+            )
     except (ConfigError, OSError) as error:
         return str(error)
     return ""

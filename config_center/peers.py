@@ -3,7 +3,7 @@ The other centers: asked for what they have above the store's head before a hist
 
 Whoever adopts first brings back what any of them acknowledged, if it answers within the deadline. A
 peer proves itself by a signature over the time and the path, made with a signing key of the common
-trust list: no token has to be handed round. What it sends proves itself again, record by record.
+trust list: no token has to be handed round. What it sends proves itself again, line by line.
 A peer that is away costs the deadline once; what it alone has comes back when it does (C7).
 """
 
@@ -23,6 +23,7 @@ import orjson
 
 from client_sdk.errors import NotVerified
 from client_sdk.records import Record, unpack
+from client_sdk.vouching import vouched
 from config_center.access import Actor
 from config_center.checks.base import PeerFacts
 from config_center.problems import Problem
@@ -54,11 +55,17 @@ class Peers:
         self._verifier = verifier
         self._away_until: dict[str, float] = {}
 
+    def sign_with(self, key: SigningKey) -> None:
+        """Prove this center with another key from now on."""
+        self._key = key
+
     async def ask(self, ledger: Ledger) -> None:
         """Journal what they have above the head of ``ledger`` and this center has not."""
         path = f"{ROWS}?{urlencode({'ns': ledger.ns, 'above': str(ledger.state.position)})}"
         answers = await self._all(path)
-        rows = [row for raw in answers for row in self._records(ledger.ns, raw)]
+        found = [row for raw in answers for row in self._records(ledger.ns, raw)]
+        counted = vouched(found, self._verifier, await self._held(ledger, found))
+        rows = [row for row in found if row.c in counted]
         known = {row.c for row in rows if await ledger.journal.holds(ledger.ns, row.c)}
         new = {row.c: row for row in rows if row.c not in known}
         if new:
@@ -102,7 +109,10 @@ class Peers:
         except NotVerified as error:
             log.warning("a peer answers what cannot be read: %s", error)
             return []
-        return [r for r in records if r.header.ns == ns and r.verify(self._verifier)]
+        return [record for record in records if record.header.ns == ns]
+
+    async def _held(self, ledger: Ledger, rows: Sequence[Record]) -> set[bytes]:
+        return await ledger.journal.known(ledger.ns, [row.c for row in rows])
 
     async def _all(self, path: str) -> list[bytes]:
         if not self._urls:

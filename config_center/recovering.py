@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from client_sdk.contents import Op
 from client_sdk.errors import NotVerified
 from client_sdk.image import Image, Proven
+from client_sdk.signing import REVOKED
 from config_center.ledger.recovery import adopt, require_newer_than_base, restore
 from config_center.ledger.words import Draft, Mode, Planned, TooOld
 from config_center.problems import Problem, invalid, not_found
@@ -88,7 +89,7 @@ class Recovery:
             await _put_back(system, _journaled(system), actor.name, comment)
         whole = _journaled(ledger) if frame is None else await _given(ledger, frame)
         await _put_back(ledger, whole, actor.name, comment)
-        await self._registry.lay_trust(ns)
+        await self._registry.lists.lay(ns)
         return {
             "namespace": ns,
             "position": str(ledger.state.position),
@@ -169,7 +170,14 @@ def _journaled(ledger: Ledger) -> Proven:
 async def _given(ledger: Ledger, frame: bytes) -> Proven:
     try:
         image = await asyncio.to_thread(Image.decode, frame)
-        return await asyncio.to_thread(image.proven, ledger.ns, ledger.verifier)
+        held = bool(await ledger.journal.known(ledger.ns, [image.head.c]))
+        gone = ledger.verifier.trust.refused.get(image.head.header.kid)
+        if gone is not None and gone.why == REVOKED and not held:
+            raise invalid(
+                "this was signed by a key that was revoked, and this center's journal does not "
+                "hold it: anybody who stole the key can have made it"
+            )
+        return await asyncio.to_thread(image.proven, ledger.ns, ledger.verifier.past)
     except NotVerified as error:
         raise invalid(f"this cannot be restored: {error}") from error
 

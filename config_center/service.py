@@ -42,12 +42,12 @@ from config_center.tokens import Tokens
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from client_sdk.signing import TrustList
     from client_sdk.state import NamespaceState
     from config_center.access import Actor
     from config_center.audit.audit import Audit
     from config_center.ledger.ledger import Ledger
     from config_center.ledger.registry import Registry
+    from config_center.rotation import Rotation
     from config_center.scopes import Reach
     from config_center.secrets.exchange import HeldKeks
     from config_center.settings import Limits
@@ -63,7 +63,7 @@ class Service:
         registry: Registry,
         limits: Limits,
         keks: HeldKeks,
-        trust: TrustList,
+        rotation: Rotation,
         *,
         clock_ms: Callable[[], int],
         rng: Callable[[int], bytes],
@@ -72,7 +72,7 @@ class Service:
     ) -> None:
         self.registry = registry
         self.audit = audit
-        self.trust = trust
+        self.rotation = rotation
         self._limits = limits
         self.keks = Exchange(registry, keks, rng)
         self._rng = rng
@@ -101,9 +101,11 @@ class Service:
         self.registry.on_attached = self._add
         self.reports.start()
         self.keks.start()
+        self.rotation.start()
 
     async def close(self) -> None:
         """Stop following."""
+        await self.rotation.close()
         await self.keks.close()
         await self.reports.close()
         for space in self._spaces.values():

@@ -40,6 +40,7 @@ EXCEPTIONS: dict[str, str] = {
     "config_center/api/peer.py": "tests/config_center/test_peers.py",
     "config_center/api/route.py": "tests/config_center/api/test_keys.py",
     "config_center/api/system.py": "tests/config_center/api/test_keys.py",
+    "config_center/api/trust.py": "tests/config_center/cli/test_trust.py",
     "config_center/api/watch.py": "tests/config_center/api/test_keys.py",
     "config_center/app.py": "tests/config_center/api/test_keys.py",
     "config_center/asking.py": "tests/config_center/test_service.py",

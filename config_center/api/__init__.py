@@ -13,6 +13,7 @@ from config_center.api import (
     review,
     secrets,
     system,
+    trust,
     watch,
 )
 from config_center.api.peer import PEER_ROUTES as PEER_ROUTES
@@ -27,6 +28,7 @@ ROUTES = (
     *watch.ROUTES,
     *system.ROUTES,
     *login.ROUTES,
+    *trust.ROUTES,
     *health.ROUTES,
     *audit.ROUTES,
 )

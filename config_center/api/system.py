@@ -1,4 +1,4 @@
-"""Kinds, tokens, trust, health, metrics and documentation."""
+"""Kinds, tokens, health, metrics and documentation."""
 
 from __future__ import annotations
 
@@ -57,12 +57,6 @@ async def whoami(call: Call) -> web.Response:
     return answer(plain)
 
 
-async def get_trust(call: Call) -> web.Response:
-    """The root-signed list of signing keys; no secret."""
-    body = call.service.trust.encode()
-    return web.Response(body=body, content_type="application/json")
-
-
 async def list_tokens(call: Call) -> web.Response:
     """Tokens within the reach of one's own: name, role, last use; never the tokens themselves."""
     return call.page(call.service.tokens.listed(call.actor), "id")
@@ -101,7 +95,6 @@ async def docs(call: Call) -> web.Response:
 ROUTES = (
     Route("GET", "/v1/kinds", "read", "Module kinds", list_kinds, parameters=PAGE, about="part"),
     Route("GET", "/v1/whoami", "read", "Who am I", whoami, about="part"),
-    Route("GET", "/v1/trust", "public", "Signing keys", get_trust),
     Route("GET", "/v1/tokens", "admin", "List tokens", list_tokens, parameters=PAGE, about="part"),
     Route("POST", "/v1/tokens", "admin", "Make a token", create_token, TokenBody, status=201,
           about="part"),

@@ -146,6 +146,10 @@ class Audit:
         await self._in_thread(self._book.close)
         self._thread.shutdown(wait=True)
 
+    def sign_with(self, key: SigningKey) -> None:
+        """Seal with another key from the next entry on."""
+        self._key = self.reading.key = key
+
     # -- writing ------------------------------------------------------------------------------
 
     async def record(self, entry: Entry, *, through: bool = False) -> None:

@@ -108,8 +108,8 @@ class Seal:
             raise NotVerified(f"the seal cannot be read: {error}") from error
 
     def verify(self, verifier: Verifier) -> bool:
-        """True when a trusted key signed exactly these bytes."""
-        return verifier.verify(self.kid, AUDIT, self.raw, self.sig)
+        """True when a key that is trusted, or was when it signed, signed exactly these bytes."""
+        return verifier.past.verify(self.kid, AUDIT, self.raw, self.sig)
 
 
 @dataclass(frozen=True, slots=True)

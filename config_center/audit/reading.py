@@ -30,7 +30,7 @@ class Reading:
 
     def __init__(self, path: Path, key: SigningKey, clock_ms: Callable[[], int]) -> None:
         self._path = path
-        self._key = key
+        self.key = key
         self._clock_ms = clock_ms
         self._exports = asyncio.Semaphore(_EXPORTS)
 
@@ -63,7 +63,7 @@ class Reading:
                 yield b"".join(entry_line(row.raw, row.hash) for row in rows)
             if choice.everything:
                 now = self._clock_ms()
-                yield seal_line(Seal.issue(seal.chain, start, seal.last, now, self._key))
+                yield seal_line(Seal.issue(seal.chain, start, seal.last, now, self.key))
 
         return lines()
 

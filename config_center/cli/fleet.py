@@ -1,4 +1,4 @@
-"""Verbs about who is there: instances, devices, namespaces, schemas, trust."""
+"""Verbs about who is there: instances, devices, namespaces, schemas."""
 
 from __future__ import annotations
 
@@ -179,9 +179,3 @@ def _json_of(file: Path) -> Any:
         return orjson.loads(file.read_bytes())
     except orjson.JSONDecodeError as error:
         fail(f"{file} is not JSON: {error}")
-
-
-def trust(json: AsJson = False) -> None:
-    """The root key that clients pin: give it to them as `trust`."""
-    found = run(connect().call("GET", "/v1/trust"))
-    show.done(found, found["root"], json)

@@ -15,19 +15,19 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from client_sdk.errors import ConfigError, NotTrusted, NotVerified
+from client_sdk.errors import ConfigError, NotVerified
 from client_sdk.records import Beat
-from client_sdk.signing import TrustList
 from config_center.ledger.ending import end
 from config_center.ledger.words import Mode
 from config_center.store.base import Beaten, Empty, OutcomeUnknown, StoreDown, StoreRefused
 
 if TYPE_CHECKING:
     from config_center.ledger.ledger import Ledger
+    from config_center.ledger.trust_lists import TrustLists
 
 log = logging.getLogger(__name__)
 
-_LOOK_AGAIN = (Mode.UNREACHABLE, Mode.EMPTY, Mode.STARTING, Mode.INCOMPLETE)
+_LOOK_AGAIN = (Mode.UNREACHABLE, Mode.EMPTY, Mode.STARTING, Mode.INCOMPLETE, Mode.REFUSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,9 @@ class Rhythm:
 class Keeper:
     """Owns the beat and guard tasks of one ledger."""
 
-    def __init__(self, ledger: Ledger, center: str, rhythm: Rhythm) -> None:
+    def __init__(self, ledger: Ledger, center: str, rhythm: Rhythm, lists: TrustLists) -> None:
         self._ledger = ledger
+        self._lists = lists
         self._center = center
         self._rhythm = rhythm
         self._tasks: list[asyncio.Task[None]] = []
@@ -84,6 +85,9 @@ class Keeper:
             await ledger.refresh()
         if ledger.mode is not Mode.READY:
             return
+        if ledger.key.kid not in ledger.verifier.trust.keys:
+            await ledger.refresh()
+            return
         beat = self._signed()
         outcome = await ledger.store.beat(
             ledger.ns, ledger.state.c, self._center, beat.encode(), self._rhythm.beat_every
@@ -109,6 +113,7 @@ class Keeper:
             every=rhythm.beat_every,
             center=self._center,
             kid=ledger.key.kid,
+            trust=ledger.verifier.trust.version,
         )
         return beat.signed(ledger.key)
 
@@ -124,26 +129,10 @@ class Keeper:
                 continue
             try:
                 await self._ledger.inspect()
-                await self._mend_trust()
+                await self._lists.look(self._ledger.ns)
             except NotVerified as error:
                 self._ledger.set_mode(Mode.TAMPERED, str(error))
             except ConfigError as error:
                 log.warning("the guard of %s could not look: %s", self._ledger.ns, error)
             except Exception:  # the guard must outlive whatever one look met
                 log.exception("the guard of %s failed", self._ledger.ns)
-
-    async def _mend_trust(self) -> None:
-        """
-        Lay our list of signing keys down again where another lies that our root did not sign.
-        Clients refuse such a list, so it harms only those that come anew.
-        """
-        ledger = self._ledger
-        if ledger.trust is None:
-            return
-        document = await ledger.store.read_trust(ledger.ns)
-        try:
-            TrustList.parse(document or b"", ledger.trust.root)
-        except NotTrusted:
-            what = "is not there" if document is None else "was edited"
-            log.error("the list of signing keys beside %s %s; it is put right", ledger.ns, what)
-            await ledger.store.write_trust(ledger.ns, ledger.trust.encode())

@@ -24,12 +24,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
+from functools import partial
 from typing import TYPE_CHECKING
 
 from client_sdk.errors import NotVerified
 from client_sdk.records import GENESIS, START, Position
 from client_sdk.state import NamespaceState
 from client_sdk.steps import Mark
+from client_sdk.vouching import is_leap
 from config_center.journal import JournalDown
 from config_center.ledger.proof import check_rows, compare, follow, mark_of, prove
 from config_center.ledger.recovery import (
@@ -41,7 +43,7 @@ from config_center.ledger.recovery import (
 )
 from config_center.ledger.rings import all_of_both, is_about_ring, settle, take_up
 from config_center.ledger.watchers import Watchers
-from config_center.ledger.words import Committed, Incomplete, Mode, TooOld
+from config_center.ledger.words import Committed, Incomplete, KeyRefused, Mode, TooOld
 from config_center.ledger.writer import Writer
 from config_center.problems import Problem
 from config_center.store.base import OutcomeUnknown, StoreDown, StoreRefused
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
 
     from client_sdk.image import Image, Ring
     from client_sdk.records import Beat, Record
-    from client_sdk.signing import SigningKey, TrustList, Verifier
+    from client_sdk.signing import SigningKey, Verifier
     from config_center.journal import Journal
     from config_center.ledger.rings import RingRule
     from config_center.ledger.watchers import Watcher
@@ -71,6 +73,7 @@ _MODE_DETAIL = {
     Mode.TAMPERED: "the store of {ns} holds what was never signed ({reason}); find out who writes "
     "to it, then put it right",
     Mode.INCOMPLETE: "history of {ns} is missing: {reason}",
+    Mode.REFUSED: "{reason}",
     Mode.ENDED: "the namespace {ns} was deleted",
 }
 
@@ -103,7 +106,6 @@ class Ledger:
         self.remembered = False  # the journal was asked for what the store does not tell
         self.doubt = ""  # while the reply to a change is missing; those who ask now wait
         self.ring: Ring = {}
-        self.trust: TrustList | None = None
         self.newest_beat: Beat | None = None
         self.watchers = Watchers()
         self.observers: list[Callable[[Record], None]] = []
@@ -164,6 +166,12 @@ class Ledger:
         if self.mode is not Mode.READY:
             raise self.problem()
 
+    def require_key(self) -> None:
+        """Raise KeyRefused when clients would not believe what this center signs."""
+        trust = self.verifier.trust
+        if self.key.kid not in trust.keys:
+            raise KeyRefused(self.key.kid, trust.version)
+
     def problem(self) -> Problem:
         """Why no change is taken now."""
         detail = _MODE_DETAIL[self.mode].format(ns=self.ns, reason=self.reason)
@@ -205,6 +213,7 @@ class Ledger:
                 self.set_mode(Mode.EMPTY)
                 return
             await self._recover_from(stored)
+            self.require_key()
             self.set_mode(Mode.ENDED if self._has_ended() else Mode.READY)
         except TooOld as error:
             await self._serve_what_is_known(Mode.INCOMPLETE, str(error))
@@ -212,6 +221,8 @@ class Ledger:
             self.set_mode(Mode.INCOMPLETE, str(error))
         except NotVerified as error:
             self.set_mode(Mode.TAMPERED, str(error))
+        except KeyRefused as problem:
+            self.set_mode(Mode.REFUSED, problem.detail)
         except JournalDown as error:
             self.set_mode(Mode.UNREACHABLE, str(error))
         except (StoreDown, StoreRefused, OutcomeUnknown) as error:
@@ -234,14 +245,17 @@ class Ledger:
     def hear_of(self, who: str, record: Record) -> None:
         """
         Somebody has this record: if it is signed and the store shows less, the next beat looks into
-        it (docs/protocol.md, C9). Bounded; what proves nothing is dropped.
+        it (docs/protocol.md, C9). Bounded; what proves nothing is dropped. A key that is refused by
+        now counts as well: whoever was fed with what its thief signed has to be led out of there.
         """
         if len(self.heard) < _MAX_HEARD and self._contradicts(record):
-            genuine = record.header.ns == self.ns and record.verify(self.verifier)
+            genuine = record.header.ns == self.ns and record.verify(self.verifier.past)
             if genuine:
                 self.heard[who] = record
 
     def _contradicts(self, record: Record) -> bool:
+        if is_leap(self.state.position, record.position):
+            return False
         return record.position >= self.state.position and record.c != self.state.c
 
     def _is_contradicted(self) -> bool:
@@ -262,12 +276,12 @@ class Ledger:
         image = await self._read_image()
         mine = await self._journaled_mark()
         await require_newer_than_base(self, image.head)
-        rows: Sequence[Record] | None = None
-        behind = await self._stands_behind(image.head, mine)
-        if not behind and image.head.c != mine.c:
-            rows = await self.store.read_log(self.ns, min(mine.position, image.head.position))
-            rows = _between(rows, mine.position, image.head.position)
-        proven = await asyncio.to_thread(prove, self.ns, self.verifier, image, rows, mine)
+        held = image.head.c in await self.journal.known(self.ns, [image.head.c])
+        # Where our own line stood before, there is nothing in its log that we do not have.
+        behind = held and image.head.position < mine.position
+        rows = None if behind else await self._read_between(mine, image.head)
+        judge = partial(prove, self.ns, self.verifier, image, rows, mine, held=held)
+        proven = await asyncio.to_thread(judge)
         news: Sequence[Record] = proven.news
         again: Sequence[Record] = ()
         if proven.hole and not behind:
@@ -349,6 +363,12 @@ class Ledger:
         rows = await self.store.read_log(self.ns, before)
         return await self.store.read_log(self.ns, START) if rows is None else rows
 
+    async def _read_between(self, mine: Mark, head: Record) -> Sequence[Record] | None:
+        if head.c == mine.c:
+            return None
+        rows = await self.store.read_log(self.ns, min(mine.position, head.position))
+        return _between(rows, mine.position, head.position)
+
     async def _read_image(self) -> Image:
         image = await self.store.read_image(self.ns)
         if image is None:
@@ -360,15 +380,6 @@ class Ledger:
             return mark_of(self.head)
         newest = await self.journal.newest(self.ns)
         return Mark(START, GENESIS) if newest is None else mark_of(newest)
-
-    async def _stands_behind(self, head: Record, mine: Mark) -> bool:
-        """
-        The store stands where our own line stood before: adoption brings it forward, and there is
-        nothing in its log that we do not have.
-        """
-        if head.position >= mine.position:
-            return False
-        return head.c in await self.journal.known(self.ns, [head.c])
 
     async def _is_store_behind(self) -> bool:
         newest = await self.journal.newest(self.ns)

@@ -1,9 +1,11 @@
 """
 What a center believes of what it reads: nothing, until it is proven.
 
-Pure. A head counts when a trusted key signed it; rows count when they hash to the digest in it; log
-rows count when each is signed and each ``p`` equals the ``c`` before it. A center that skipped one
-of these would sign the next digest over whatever somebody put into Redis, and launder it.
+Pure. A head counts when a trusted key signed it, or when our own verified history holds it (a store
+that fell back behind the replacing of a key shows one of a key that is refused by now); rows count
+when they hash to the digest in it; log rows count when each ``p`` equals the ``c`` before it and
+the last is vouched for (client_sdk/vouching.py). A center that skipped one of these would sign the
+next digest over whatever somebody put into Redis, and launder it.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from client_sdk.errors import NotVerified
 from client_sdk.steps import Mark
+from client_sdk.vouching import vouched
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,29 +38,42 @@ class Proven:
 
 
 def prove(
-    ns: str, verifier: Verifier, image: Image, log: Sequence[Record] | None, known: Mark
+    ns: str,
+    verifier: Verifier,
+    image: Image,
+    log: Sequence[Record] | None,
+    known: Mark,
+    *,
+    held: bool = False,
 ) -> Proven:
     """
     Verify what a store holds, and link it to ``known``, the newest record we have.
 
     ``log`` are the rows after ``known`` (``None``: trimmed). ``hole`` says that the rows do not
-    reach back to it. Raises NotVerified when anything is not what a trusted key signed.
+    reach back to it. ``held``: our own history holds the head. Raises NotVerified when anything is
+    not what a trusted key signed.
     """
-    state = image.prove(ns, verifier)
+    state = image.prove(ns, verifier, vouched=held)
     if image.head.c == known.c:
         return Proven(state, image.head, (), hole=False)
     rows = tuple(log or ())
-    check_rows(ns, verifier, rows)
+    check_rows(ns, verifier, rows, image.head)
     if rows and rows[-1].c != image.head.c:
         raise NotVerified(f"the log of {ns} does not end at its head {image.head.position}")
     hole = not rows or rows[0].header.p != known.c
     return Proven(state, image.head, rows, hole)
 
 
-def check_rows(ns: str, verifier: Verifier, rows: Sequence[Record]) -> None:
-    """Raise NotVerified unless every row is signed and follows the one before it."""
+def check_rows(
+    ns: str, verifier: Verifier, rows: Sequence[Record], head: Record | None = None
+) -> None:
+    """
+    Raise NotVerified unless every row is signed and follows the one before it, and the last is
+    vouched for: by a trusted key, or because it is ``head``, which is proven already.
+    """
+    counted = vouched(rows, verifier, () if head is None else (head.c,))
     for row in rows:
-        if row.header.ns != ns or not row.verify(verifier):
+        if row.header.ns != ns or row.c not in counted:
             raise NotVerified(f"log row {row.position} of {ns} is not signed by a trusted key")
     for before, row in pairwise(rows):
         if row.header.p != before.c:

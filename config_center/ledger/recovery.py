@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 from client_sdk.data_keys import without_shredded
 from client_sdk.errors import NotVerified
 from client_sdk.records import GENESIS, START
+from client_sdk.signing import REVOKED
 from client_sdk.state import NamespaceState
 from config_center.ledger.lines import Judged, judge, part, path_from
 from config_center.ledger.proof import check_rows, follow
@@ -67,7 +68,7 @@ async def rejoin(ledger: Ledger, head: Record, mine: Mark) -> tuple[tuple[Record
     ns, journal = ledger.ns, ledger.journal
     rows = await ledger.store.read_log(ns, START) or []
     rows = [row for row in rows if row.position <= head.position]
-    await asyncio.to_thread(check_rows, ns, ledger.verifier, rows)
+    await asyncio.to_thread(check_rows, ns, ledger.verifier, rows, head)
     chains = [row.c for row in rows] + [row.header.p for row in rows[:1]] + [head.c]
     known = await journal.known(ns, chains)
     if head.c in known:
@@ -132,7 +133,13 @@ async def _tell(ledger: Ledger, judged: Judged) -> None:
         )
 
 
-async def adopt(ledger: Ledger, again: Sequence[Record] = (), *, covered: bool = True) -> None:
+async def adopt(
+    ledger: Ledger,
+    again: Sequence[Record] = (),
+    *,
+    covered: bool = True,
+    why: str = "the store has a new history",
+) -> None:
     """
     Begin a new epoch on what the store holds (already learnt and verified), with what it lost and
     ``again`` behind it. Hold the lock. Not ``covered``: somebody accepts that what was heard of is
@@ -153,9 +160,9 @@ async def adopt(ledger: Ledger, again: Sequence[Record] = (), *, covered: bool =
             log.log(
                 # An embedded store has a new history at every start: nobody has to act on that.
                 logging.WARNING if lost else logging.INFO,
-                "namespace %s: the store has a new history; epoch %d begins at %s, %d changes "
-                "that it had lost are back",
+                "namespace %s: %s; epoch %d begins at %s, %d changes that it had lost are back",
                 ledger.ns,
+                why,
                 minted,
                 ledger.state.position,
                 len(lost),
@@ -210,10 +217,10 @@ def replayed(
 ) -> NamespaceState | None:
     """
     The state that a whole history leads to from its base (``None``: from the beginning), proven by
-    its digests; ``None`` for one that does not begin there, or has a hole.
+    its digests; ``None`` for one that does not begin there, or has a hole. It lay on our own disk.
     """
     try:
-        state = NamespaceState.empty() if base is None else base.proven(ns, verifier).state
+        state = NamespaceState.empty() if base is None else base.proven(ns, verifier.past).state
         linked = all(row.header.p == before.c for before, row in pairwise(rows))
         begins = not rows or rows[0].header.p == state.c
         return follow(state, rows) if linked and begins else None
@@ -278,7 +285,11 @@ async def _ids(ledger: Ledger, head: Record) -> list[Restored]:
 
 
 async def _cover(ledger: Ledger) -> None:
+    refused = ledger.verifier.trust.refused
     for who, record in ledger.heard.items():
+        gone = refused.get(record.header.kid)
+        if gone is not None and gone.why == REVOKED:
+            continue  # the thief's, and no loss: the new epoch lies above it
         above = record.position >= ledger.state.position and record.c != ledger.state.c
         if above and not await ledger.journal.holds(ledger.ns, record.c):
             raise Incomplete(

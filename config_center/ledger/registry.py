@@ -24,6 +24,7 @@ from config_center.ledger.keeper import Keeper
 from config_center.ledger.ledger import Ledger
 from config_center.ledger.pruning import Pruner
 from config_center.ledger.rings import all_of_both
+from config_center.ledger.trust_lists import TrustLists
 from config_center.ledger.words import Draft, Mode, Planned
 from config_center.ledger.writer import sign
 from config_center.problems import Problem, not_found
@@ -33,7 +34,7 @@ from config_center.store.base import Conflict, Pending, StoreDown
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from client_sdk.signing import SigningKey, TrustList, Verifier
+    from client_sdk.signing import SigningKey, Verifier
     from config_center.journal import Journal
     from config_center.ledger.keeper import Rhythm
     from config_center.ledger.rings import RingRule
@@ -63,6 +64,7 @@ class Registry:
         self.journal = journal
         self.key = key
         self.verifier = verifier
+        self.lists = TrustLists(store, verifier, lambda: self._ledgers)
         self._center = center
         self._rhythm = rhythm
         self._ledgers: dict[str, Ledger] = {}
@@ -70,8 +72,8 @@ class Registry:
         self.pruner = Pruner(journal, verifier, keep or Keep())
         self._tasks: list[asyncio.Task[None]] = []
         self.on_attached: Callable[[Ledger], Awaitable[object]] = _ignore
+        self.on_new_key: Callable[[SigningKey], None] = _keep_quiet
         self._turn = asyncio.Lock()
-        self._trust: TrustList | None = None
         self.ask_peers: Callable[[Ledger], Awaitable[None]] = _ignore
         self.ring_rule: RingRule = all_of_both
         self.peers_know: Callable[[str], Awaitable[bool]] = _nobody_knows
@@ -90,6 +92,7 @@ class Registry:
 
     async def open(self) -> None:
         """Open every known namespace; make ``_system`` and ``default`` where nobody knows them."""
+        await self.lists.look_first(SYSTEM)  # keys may have been replaced while this was away
         known = set(await self.journal.namespaces())
         if SYSTEM not in known and await self._is_new(SYSTEM):
             await self._begin(SYSTEM)
@@ -150,7 +153,7 @@ class Registry:
             ledger = await self._attach(ns)
             if ledger.mode is Mode.ENDED:  # another center was quicker with both
                 raise Problem("already-exists", f"the namespace name {ns!r} is taken")
-            await self.lay_trust(ns)
+            await self.lists.lay(ns)
             return ledger
 
     async def end(self, ns: str, draft: Draft) -> None:
@@ -160,17 +163,17 @@ class Registry:
         ledger.set_mode(Mode.ENDED)
         ledger.watchers.close("the namespace was deleted")
 
-    async def publish_trust(self, trust: TrustList) -> None:
+    async def publish_trust(self) -> None:
         """Lay the list of signing keys beside every namespace, for clients of the store."""
-        self._trust = trust
-        for ns in self._ledgers:
-            await self.lay_trust(ns)
+        for ns in list(self._ledgers):
+            await self.lists.lay(ns)
 
-    async def lay_trust(self, ns: str) -> None:
-        """The same for one namespace."""
-        if self._trust is not None:
-            self._ledgers[ns].trust = self._trust
-            await self.store.write_trust(ns, self._trust.encode())
+    def sign_with(self, key: SigningKey) -> None:
+        """Sign everything with another key from now on."""
+        self.key = key
+        for ledger in self._ledgers.values():
+            ledger.key = key
+        self.on_new_key(key)
 
     # -- what other centers make and end ------------------------------------------------------
 
@@ -188,6 +191,7 @@ class Registry:
                 async with self._turn:
                     await self._take_up()
                     await self._put_away()
+                await self.lists.look(SYSTEM)
             except ConfigError as error:
                 log.info("namespaces are not looked after now: %s", error)
             except Exception:  # it must outlive whatever one round met
@@ -212,7 +216,7 @@ class Registry:
     async def _open_to_clients(self, ledger: Ledger) -> None:
         """All of it, or the next round begins anew: half of it would stay shut until a restart."""
         try:
-            await self.lay_trust(ledger.ns)
+            await self.lists.lay(ledger.ns)
             await self.on_attached(ledger)
         except BaseException:
             await self._keepers.pop(ledger.ns).close()
@@ -275,7 +279,7 @@ class Registry:
         if ledger.mode is Mode.ENDED:  # it ended while this center was away, or before
             await self._close(ns)
             return ledger
-        keeper = Keeper(ledger, self._center, self._rhythm)
+        keeper = Keeper(ledger, self._center, self._rhythm, self.lists)
         self._keepers[ns] = keeper
         keeper.start()
         return ledger
@@ -283,6 +287,10 @@ class Registry:
 
 async def _ignore(_: Ledger) -> None:
     """There is nobody else."""
+
+
+def _keep_quiet(_: SigningKey) -> None:
+    """Nobody else signs."""
 
 
 async def _nobody_knows(_: str) -> bool:

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from client_sdk.errors import ConfigError
+from config_center.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,7 @@ class Mode(Enum):
     EMPTY = "store-empty"
     TAMPERED = "tampered"
     INCOMPLETE = "history-incomplete"
+    REFUSED = "key-refused"
     ENDED = "ended"
 
 
@@ -35,6 +37,18 @@ class Incomplete(ConfigError):
 
 class TooOld(Incomplete):
     """The store stands before the beginning of this center's journal."""
+
+
+class KeyRefused(Problem):
+    """The list of signing keys does not trust the key that this center signs with."""
+
+    def __init__(self, kid: str, version: int) -> None:
+        super().__init__(
+            "key-refused",
+            f"this center's signing key {kid} is not in list {version} of the signing keys, so "
+            "nobody would believe what it signs; type: config-center trust rotate",
+            kid=kid,
+        )
 
 
 @dataclass(frozen=True, slots=True)

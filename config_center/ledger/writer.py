@@ -314,9 +314,10 @@ def sign(
 ) -> tuple[Record, NamespaceState]:
     """
     The record of a plan on ``state``, and the state after it; a replay keeps the time and names the
-    place of the record it replays.
+    place of the record it replays. Raises KeyRefused: nothing is written that nobody would believe.
     """
-    old = replay_of
+    ledger.require_key()
+    key, old = ledger.key, replay_of  # one key for name and signature: it may be replaced meanwhile
     position = Position(state.position.e if epoch is None else epoch, state.position.v + 1)
     new = state.after(planned.ops, position)
     header = Header(
@@ -329,7 +330,7 @@ def sign(
         req_hash=draft.req_hash,
         ops=planned.ops,
         state=new.digest,
-        kid=ledger.key.kid,
+        kid=key.kid,
         ts=time.time_ns() // 1_000_000 if old is None else old.header.ts,
         author=draft.author,
         comment=draft.comment,
@@ -340,7 +341,7 @@ def sign(
     )
     contents = [content for op in planned.ops for content in op.contents]
     bodies = {c.sha256: c.body for c in contents if c.body is not None}
-    record = Record.issue(header, ledger.key, bodies.values())
+    record = Record.issue(header, key, bodies.values())
     return record, replace(new, c=record.c)
 
 

@@ -181,7 +181,8 @@ class MemoryStore(Store):
             self.spaces[ns].ring.pop(dek, None)
 
     async def read_trust(self, ns: str) -> bytes | None:
-        return self.spaces[ns].trust
+        space = self.spaces.get(ns)
+        return None if space is None else space.trust or None
 
     async def write_trust(self, ns: str, document: bytes) -> None:
         self.spaces[ns].trust = document

@@ -16,7 +16,7 @@ from client_sdk.errors import ConfigError, TransportDown
 from client_sdk.replica import Replica
 from client_sdk.route import Pace
 from client_sdk.steps import Advance, Timing
-from tests.client_sdk.wire import Wire
+from tests.client_sdk.wire import Wire, no_list
 from tests.history import History, put, verifier
 from tests.until import until
 
@@ -40,6 +40,7 @@ class World:
             [lambda wires=wires: wires.pop(0) if len(wires) > 1 else wires[0] for wires in paths],
             self._serve,
             self.complaints.append,
+            no_list,
             pace=PACE,
             rng=random.Random(1),
         )

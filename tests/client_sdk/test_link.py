@@ -14,11 +14,12 @@ from client_sdk.image import Image, Ring
 from client_sdk.link import Link
 from client_sdk.records import Position, Record
 from client_sdk.replica import Replica
+from client_sdk.signing import TrustList
 from client_sdk.steps import Advance, Timing
 from client_sdk.transports.base import Pong, Subscribed
 from client_sdk.waiting import ended
 from tests.client_sdk.wire import Wire
-from tests.history import History, put, verifier
+from tests.history import ROOT, History, put, verifier
 from tests.until import until
 
 QUICK = Timing(silence=0.05, pong=0.05, report=0.05)
@@ -40,8 +41,17 @@ class World:
     def __post_init__(self) -> None:
         self.replica = Replica("ns", verifier(), timing=self.timing)
         self.link = Link(
-            self.wire, self.replica, self._take, self._tell, self._count, only=self.only
+            self.wire,
+            self.replica,
+            self._take,
+            self._tell,
+            self._count,
+            self._renew,
+            only=self.only,
         )
+
+    async def _renew(self, document: bytes) -> None:
+        self.replica.verifier.renew(TrustList.parse(document, ROOT.public))
 
     def _take(self, step: Advance, ring: Ring | None) -> None:
         self.steps.append((step, ring))

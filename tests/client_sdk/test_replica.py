@@ -10,6 +10,7 @@ from client_sdk.errors import MissingBodies, NotVerified
 from client_sdk.image import Image
 from client_sdk.records import START, Beat, Position, Record
 from client_sdk.replica import Replica
+from client_sdk.signing import RETIRED, Refusal, TrustList, draft
 from client_sdk.steps import (
     Advance,
     ChangePath,
@@ -19,11 +20,12 @@ from client_sdk.steps import (
     ReadBodies,
     ReadImage,
     ReadLog,
+    ReadTrust,
     Reconnect,
     TellCenter,
     Timing,
 )
-from tests.history import STRANGER, History, put, verifier
+from tests.history import KEY, ROOT, STRANGER, History, put, verifier
 
 WALL = 1_700_000_100_000
 
@@ -124,6 +126,8 @@ def test_a_log_that_does_not_link_or_is_forged_leads_to_the_image() -> None:
     forged = History(key=STRANGER).add(put("x", 1))
 
     assert replica.on_log([foreign], 1) == [ReadImage()]
+    assert replica.on_log([forged], 1) == [ReadTrust()]  # a newer list might know its key
+    assert replica.on_trust(1) == [ReadLog(Position(1, 1))]
     assert replica.on_log([forged], 1) == [ReadImage()]
     assert replica.counters.tampered == 1
 
@@ -131,10 +135,11 @@ def test_a_log_that_does_not_link_or_is_forged_leads_to_the_image() -> None:
 def test_noise_foreign_namespaces_and_strangers_are_dropped_and_counted() -> None:
     replica = begun(History())
 
-    for message in (History("other").head, History(key=STRANGER).head):
-        assert replica.on_message(message, 1, WALL) == []
+    assert replica.on_message(History("other").head, 1, WALL) == []
+    assert replica.on_message(History(key=STRANGER).head, 1, WALL) == [ReadTrust()]
+    assert replica.on_message(History(key=STRANGER).head, 2, WALL) == []
     assert replica.on_frame(b"noise", 1, WALL) == []
-    assert replica.counters.dropped == 3
+    assert replica.counters.dropped == 4
 
 
 def test_another_record_at_our_position_is_a_fork_and_is_told_once_in_a_while() -> None:
@@ -584,3 +589,145 @@ def test_it_says_when_time_alone_will_have_something_to_do() -> None:
     waits += [replica.due_in(104.5), replica.due_in(200.0)]
 
     assert waits == [2.0, 1.5, 0.75, 0.5, 0.0]
+
+
+def test_a30_what_a_stranger_signed_is_neither_record_nor_beat_nor_image() -> None:
+    history, stranger = History(), History(key=STRANGER)
+    stranger.add(put("k", "evil"))
+    replica = begun(history)
+    before = replica.state
+
+    replica.on_message(stranger.head, 1, WALL)
+    replica.on_message(stranger.beat(WALL + 1), 2, WALL)
+    see(replica, image_of(stranger), 3, WALL, confirmed=True)
+
+    assert (replica.state, replica.position) == (before, history.state.position)
+    assert replica.counters.dropped == 2
+
+
+def test_a31_an_old_record_log_or_image_played_again_changes_nothing() -> None:
+    history = History()
+    history.add(put("k", "old"))
+    old, rows = image_of(history), list(history.records)
+    history.add(put("k", "new", 2))
+    replica = begun(history)
+    before = replica.state
+
+    for record in rows:
+        replica.on_message(record, 1, WALL)
+    replica.on_log(rows, 2)
+    see(replica, old, 3, WALL, confirmed=True)
+
+    assert (replica.state, replica.position) == (before, history.state.position)
+
+
+def test_a32_a_frozen_client_is_stale_and_serves_on() -> None:
+    """Whoever holds everything back can only play old beats again: they are no life."""
+    history = History()
+    replica = begun(history)
+    kept = [history.beat(WALL + number) for number in range(3)]
+    for number, beat in enumerate(kept):
+        replica.on_message(beat, 10 + number, WALL)
+    held = replica.state
+    history.add(put("k", "withheld"))
+
+    for now in range(20, 40):
+        replica.on_message(kept[now % 3], now, WALL + now * 1000)
+    late = history.beat(WALL)
+
+    assert replica.is_stale(40)
+    assert (replica.confirmed_at, replica.state) == (12, held)
+    assert replica.on_message(late, 41, WALL + 60_000) == []
+
+
+def test_a33_a_signed_leap_is_refused_and_told() -> None:
+    """One forged record at the last number would hold a client there for ever."""
+    history = History()
+    replica = begun(history)
+    before = replica.state
+    for now, at in ((100, Position(2**40, 1)), (200, Position(1, 2**40))):
+        far = History()
+        far.state = replace(history.state, position=at)
+        leap = far.add(kind="adopt")
+
+        for _ in range(2):
+            assert isinstance(see(replica, image_of(far), now, WALL, confirmed=True)[0], ReadImage)
+        told = see(replica, image_of(far), now, WALL, confirmed=True)
+        replica.on_log([leap], now)
+
+        assert [type(step) for step in told] == [TellCenter, ChangePath]
+        assert (replica.state, replica.position) == (before, history.state.position)
+
+
+def test_a34_what_is_of_another_namespace_is_taken_in_no_form() -> None:
+    mine, other = History(), History("other")
+    other.add(put("k", "theirs"))
+    replica = begun(mine)
+    before = replica.state
+
+    replica.on_message(other.head, 1, WALL)
+    replica.on_message(other.beat(WALL + 1), 2, WALL)
+    replica.on_log(other.records, 3)
+    see(replica, image_of(other), 4, WALL, confirmed=True)
+
+    assert (replica.state, replica.confirmed_at) == (before, 0)
+    assert (replica.counters.dropped, replica.counters.gaps) == (2, 0)
+
+
+def test_a34_rows_of_two_positions_are_no_image() -> None:
+    history = History()
+    history.add(put("a", "old"), put("b", "old"))
+    old = image_of(history)
+    history.add(put("a", "new", 2), put("b", "new", 2))
+    new = image_of(history)
+    replica = Replica("ns", verifier())
+    replica.on_subscribed(0)
+
+    steps = see(replica, replace(new, entries=(new.entries[0], old.entries[1])), 1, WALL,
+                confirmed=True)  # fmt: skip
+
+    assert steps == [ReadImage(delay=0.1)]
+    assert replica.state is None
+
+
+def test_a35_a_client_that_was_away_takes_what_stands_under_a_new_key() -> None:
+    """It held the old list: the log asks it to read the newer one, and then counts as a whole."""
+    history = History()
+    replica = begun(history)
+    history.add(put("k", 1))
+    history.key = STRANGER
+    history.add(kind="rekey")
+    gone = {KEY.kid: Refusal(KEY.public, 7, RETIRED)}
+    after = TrustList.sign(ROOT, draft({STRANGER.kid: STRANGER.public}, 2, refused=gone))
+
+    assert replica.on_log(history.records[1:], 1) == [ReadTrust()]
+    replica.verifier.renew(after)
+    assert replica.on_trust(2) == [ReadLog(Position(1, 1))]
+    (step,) = replica.on_log(history.records[1:], 3)
+
+    assert isinstance(step, Advance)
+    assert step.state.c == history.state.c
+    assert replica.counters.tampered == 0
+
+
+def test_a35_an_image_of_an_unknown_key_asks_for_the_list_once_and_a_refused_one_never() -> None:
+    replica = Replica("ns", verifier())
+    replica.on_subscribed(0)
+
+    assert replica.on_unreadable("unknown", 1, STRANGER.kid) == [ReadTrust()]
+    assert replica.on_trust(2) == [ReadImage()]
+    assert replica.on_unreadable("unknown", 3, STRANGER.kid) == [ReadImage(delay=0.1)]
+    assert replica.on_unreadable("refused", 9, KEY.kid) == [ReadImage(delay=0.2)]
+
+
+def test_a_beat_that_speaks_of_a_newer_list_has_it_read_once() -> None:
+    history = History()
+    replica = begun(history)
+    beat = replace(history.beat(WALL), trust=2).signed(KEY)
+    later = replace(history.beat(WALL + 1), trust=2).signed(KEY)
+
+    assert Beat.decode(beat.encode()).trust == 2
+    assert replica.on_message(beat, 1, WALL) == [ReadTrust()]
+    assert replica.on_trust(1) == [ReadLog(history.state.position)]
+    assert replica.on_log([], 1) == []
+    assert replica.on_message(later, 2, WALL) == []

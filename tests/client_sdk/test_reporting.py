@@ -17,7 +17,7 @@ from client_sdk.route import Pace
 from client_sdk.serving import Serving
 from client_sdk.steps import Timing
 from tests.client_sdk.serving_world import World
-from tests.client_sdk.wire import Wire
+from tests.client_sdk.wire import Wire, no_list
 from tests.history import History, put, verifier
 from tests.until import until
 
@@ -45,7 +45,7 @@ class Reporting:
         serving = World().serving
         reporter = Reporter(plan, serving)
         replica = Replica("default", verifier(), timing=timing)
-        driver = Driver(replica, [lambda: wire], serve, reporter.complain)
+        driver = Driver(replica, [lambda: wire], serve, reporter.complain, no_list)
         reporter.start(driver)
         driver.start()
         try:

@@ -8,12 +8,17 @@ from client_sdk.errors import NotTrusted
 from client_sdk.signing import (
     BEAT,
     RECORD,
+    REVOKED,
+    Refusal,
     SigningKey,
     TrustList,
+    Validity,
     Verifier,
+    draft,
     parse_public,
     show_public,
 )
+from client_sdk.signing import TRUST as TRUST_PREFIX
 from tests.history import KEY, ROOT, STRANGER, TRUST
 
 
@@ -49,10 +54,106 @@ def test_a_list_that_its_root_did_not_sign_is_refused() -> None:
 
 
 def test_a_key_under_another_keys_name_is_refused() -> None:
-    swapped = TrustList.issue(ROOT, {KEY.kid: STRANGER.public}, 1)
+    raw = draft({KEY.kid: STRANGER.public}, 1)
+    swapped = TrustList(1, ROOT.public, {}, raw, ROOT.sign(TRUST_PREFIX, raw))
 
     with pytest.raises(NotTrusted, match="own name"):
         TrustList.parse(swapped.encode())
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"[]", b'{"version":1}', b'{"keys":{},"version":-1}', b'{"keys":[],"version":1}'],
+)
+def test_a_signed_list_that_cannot_be_read_is_refused(raw: bytes) -> None:
+    document = TrustList(1, ROOT.public, {}, raw, ROOT.sign(TRUST_PREFIX, raw)).encode()
+
+    with pytest.raises(NotTrusted, match="cannot be read"):
+        TrustList.parse(document)
+
+
+def test_a_list_that_uses_nothing_new_has_the_bytes_it_always_had() -> None:
+    kid, public = KEY.kid, show_public(KEY.public)
+
+    assert TRUST.raw == b'{"keys":{"%s":"%s"},"version":1}' % (kid.encode(), public.encode())
+
+
+def test_members_nobody_knows_are_passed_over_unless_they_must_be_understood() -> None:
+    plain = {"version": 2, "keys": {KEY.kid: show_public(KEY.public)}, "colour": "red"}
+    may = TrustList.sign(ROOT, orjson.dumps(plain))
+
+    assert dict(may.keys) == {KEY.kid: KEY.public}
+    with pytest.raises(NotTrusted, match="newer library, for colour"):
+        TrustList.sign(ROOT, orjson.dumps({**plain, "crit": ["colour"]}))
+
+
+def test_bounds_and_refusals_come_back_from_the_document() -> None:
+    bounds = {KEY.kid: Validity(not_before=5, not_after=9)}
+    gone = {STRANGER.kid: Refusal(STRANGER.public, 7, REVOKED)}
+    raw = draft({KEY.kid: KEY.public}, 3, issued=4, validity=bounds, refused=gone)
+
+    parsed = TrustList.parse(TrustList.sign(ROOT, raw).encode(), ROOT.public)
+
+    assert (parsed.version, parsed.issued) == (3, 4)
+    assert (parsed.validity, parsed.refused) == (bounds, gone)
+    assert [parsed.knows(k) for k in (KEY.kid, STRANGER.kid, "0" * 16)] == [True, True, False]
+
+
+def test_a_list_that_trusts_and_refuses_one_key_is_refused() -> None:
+    gone = {KEY.kid: Refusal(KEY.public, 7, REVOKED)}
+
+    with pytest.raises(NotTrusted, match="one and the same"):
+        TrustList.sign(ROOT, draft({KEY.kid: KEY.public}, 3, refused=gone))
+
+
+@pytest.mark.parametrize(
+    ("bounds", "counted"),
+    [
+        (Validity(), [4, 5, 9, 10]),
+        (Validity(not_before=5), [5, 9, 10]),
+        (Validity(not_after=9), [4, 5, 9]),
+        (Validity(5, 9), [5, 9]),
+    ],
+)
+def test_a35_a_key_counts_within_its_bounds_only(bounds: Validity, counted: list[int]) -> None:
+    trust = TrustList.sign(ROOT, draft({KEY.kid: KEY.public}, 1, validity={KEY.kid: bounds}))
+    sig = KEY.sign(RECORD, b"m")
+
+    def holds(now: int) -> bool:
+        return Verifier(trust, lambda: now).verify(KEY.kid, RECORD, b"m", sig)
+
+    assert [now for now in (4, 5, 9, 10) if holds(now)] == counted
+    assert Verifier(trust).verify(KEY.kid, RECORD, b"m", sig)
+
+
+def test_a35_a_refused_key_counts_for_what_lies_on_ones_own_disk_only() -> None:
+    gone = {KEY.kid: Refusal(KEY.public, 7, REVOKED)}
+    verifier = Verifier(
+        TrustList.sign(ROOT, draft({STRANGER.kid: STRANGER.public}, 2, refused=gone))
+    )
+    sig = KEY.sign(RECORD, b"m")
+
+    assert not verifier.verify(KEY.kid, RECORD, b"m", sig)
+    assert verifier.past.verify(KEY.kid, RECORD, b"m", sig)
+    assert not verifier.past.verify("0" * 16, RECORD, b"m", sig)
+
+
+def test_a36_nothing_but_the_exact_signature_over_the_exact_bytes_counts() -> None:
+    """Cut short, drawn out, of another algorithm, over other JSON of the same meaning."""
+    sig, message = KEY.sign(RECORD, b'{"a":1}'), b'{"a":1}'
+    others = [b"", sig[:-1], sig + b"\0", bytes(64), sig[32:] + sig[:32], b"none"]
+
+    assert Verifier(TRUST).verify(KEY.kid, RECORD, message, sig)
+    assert not any(Verifier(TRUST).verify(KEY.kid, RECORD, message, s) for s in others)
+    assert not Verifier(TRUST).verify(KEY.kid, RECORD, b'{"a": 1}', sig)
+    assert not Verifier(TRUST).verify(KEY.kid, RECORD, b'{"a":1.0}', sig)
+
+
+def test_a36_a_key_of_another_algorithm_is_no_key() -> None:
+    plain = {"version": 2, "keys": {KEY.kid: "hmac:" + show_public(KEY.public)[8:]}}
+
+    with pytest.raises(NotTrusted, match="ed25519"):
+        TrustList.sign(ROOT, orjson.dumps(plain))
 
 
 @pytest.mark.parametrize("document", [b"", b"[]", b"{}", b'{"root":1}', b"\xff"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -14,9 +17,10 @@ from client_sdk.errors import SettingInvalid, StateInUse
 from client_sdk.holding import Holding
 from client_sdk.probation import Probation
 from client_sdk.records import Position
+from client_sdk.signing import REVOKED, Refusal, TrustList, Verifier, draft
 from client_sdk.snapshot import Restored, Snapshots
 from client_sdk.state import NamespaceState
-from tests.history import History, put, verifier
+from tests.history import KEY, ROOT, STRANGER, History, put, verifier
 
 
 def opened(home: Path) -> tuple[Snapshots, Restored]:
@@ -298,10 +302,94 @@ def test_another_process_is_refused(tmp_path: Path) -> None:
     opened(tmp_path)[0].close()
 
 
-def test_a_directory_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
+def test_a37_a_directory_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
     home = tmp_path / "open to all"
     home.mkdir()
     home.chmod(0o777)
 
     with pytest.raises(SettingInvalid, match="chmod 700"):
         opened(home)
+
+
+def test_a37_a_link_in_the_place_of_a_file_is_not_written_through(tmp_path: Path) -> None:
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    elsewhere.write_text("precious")
+    for name in ("position", "lock", "generation-1.base.new", "generation-1.tail"):
+        home.mkdir(mode=0o700)
+        (home / name).symlink_to(elsewhere)
+
+        with contextlib.suppress(OSError):
+            _one_step(home)
+
+        assert elsewhere.read_text() == "precious"
+        shutil.rmtree(home)
+
+
+def _one_step(home: Path) -> None:
+    snapshots = Snapshots(home, "ns")
+    try:
+        snapshots.open()
+        snapshots.restore(verifier())
+        image(snapshots, History())
+    finally:
+        snapshots.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_a37_a_file_that_another_user_put_there_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted = tmp_path / "generation-9.base"
+    planted.write_bytes(b"planted")
+    os.chown(planted, 1234, 1234)
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+
+    with pytest.raises(SettingInvalid, match=r"generation-9\.base in the state directory belongs"):
+        Snapshots(tmp_path, "ns").open()
+
+
+def test_a31_an_older_snapshot_put_back_is_served_stale_and_lowers_nothing(tmp_path: Path) -> None:
+    history = History()
+    snapshots, _ = opened(tmp_path)
+    image(snapshots, history)
+    snapshots.close()
+    old = {path: path.read_bytes() for path in tmp_path.glob("generation-*")}
+    snapshots, _ = opened(tmp_path)
+    follow(snapshots, history, put("k", 1))
+    snapshots.close()
+    for path, raw in old.items():
+        path.write_bytes(raw)
+
+    found = restored(tmp_path)
+
+    assert found.state.position == Position(1, 1)
+    assert found.mark.position == Position(1, 2)
+
+
+def test_a31_a_snapshot_that_a_stranger_signed_is_set_aside(tmp_path: Path) -> None:
+    snapshots, _ = opened(tmp_path)
+    image(snapshots, History(key=STRANGER))
+    snapshots.close()
+
+    found = restored(tmp_path)
+
+    assert found.state is None
+    assert "not signed by a trusted key" in found.notes[0]
+
+
+def test_a_snapshot_outlives_the_key_that_signed_it(tmp_path: Path) -> None:
+    """The list may be newer than it: nobody stops to serve because a key was replaced."""
+    history = History()
+    snapshots, _ = opened(tmp_path)
+    image(snapshots, history)
+    follow(snapshots, history, put("k", 1))
+    snapshots.close()
+    gone = {KEY.kid: Refusal(KEY.public, 7, REVOKED)}
+    after = TrustList.sign(ROOT, draft({STRANGER.kid: STRANGER.public}, 2, refused=gone))
+
+    snapshots = Snapshots(tmp_path, "ns")
+    snapshots.open()
+    found = snapshots.restore(Verifier(after))
+    snapshots.close()
+
+    assert (same(found.state, history), found.notes) == (True, ())

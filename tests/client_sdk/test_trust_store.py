@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from client_sdk.errors import NotTrusted, TransportDown
-from client_sdk.signing import SigningKey, TrustList, show_public
-from client_sdk.trust_store import MeetingPlace, known_trust, learn_trust
+from client_sdk.signing import SigningKey, TrustList, Verifier, show_public
+from client_sdk.trust_store import MeetingPlace, known_trust, learn_trust, renew_trust
 from tests.client_sdk.wire import Wire
-from tests.history import KEY, TRUST, History
+from tests.history import KEY, ROOT, STRANGER, TRUST, History
 
 OTHER = TrustList.issue(SigningKey(b"o" * 32), {KEY.kid: KEY.public}, 1)
 GIVEN = show_public(TRUST.root)
@@ -110,3 +110,40 @@ def test_a_pin_of_another_root_than_the_given_one_does_not_count(tmp_path: Path)
 
     assert known_trust(GIVEN, tmp_path) is None
     assert known_trust(show_public(OTHER.root), tmp_path) == OTHER
+
+
+def newer(version: int = 2) -> TrustList:
+    return TrustList.issue(ROOT, {STRANGER.kid: STRANGER.public}, version)
+
+
+async def test_a_newer_list_is_pinned_before_it_is_believed(tmp_path: Path) -> None:
+    verifier = Verifier(TRUST)
+
+    await renew_trust(verifier, tmp_path, newer().encode())
+
+    assert verifier.trust == newer()
+    assert known_trust(GIVEN, tmp_path) == newer()
+
+
+async def test_a31_an_older_list_is_taken_from_no_path_and_no_file(tmp_path: Path) -> None:
+    verifier = Verifier(TRUST)
+    await renew_trust(verifier, tmp_path, newer().encode())
+    given = tmp_path / "given.json"
+    given.write_bytes(TRUST.encode())
+
+    await renew_trust(verifier, tmp_path, TRUST.encode())
+
+    assert verifier.trust == newer()
+    assert known_trust(str(given), tmp_path) == newer()
+    given.write_bytes(newer(3).encode())
+    assert known_trust(str(given), tmp_path) == newer(3)
+
+
+async def test_a35_a_list_of_another_root_renews_nothing(tmp_path: Path) -> None:
+    verifier = Verifier(TRUST)
+
+    with pytest.raises(NotTrusted, match="is pinned"):
+        await renew_trust(verifier, tmp_path, OTHER.encode())
+
+    assert verifier.trust == TRUST
+    assert not (tmp_path / "trust.json").exists()

@@ -103,3 +103,7 @@ class Wire(Transport):
     async def close(self) -> None:
         self.asked.append("close")
         self.open_now = False
+
+
+async def no_list(document: bytes) -> None:
+    """For links whose list of signing keys never changes."""

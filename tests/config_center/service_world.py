@@ -10,12 +10,13 @@ from pathlib import Path
 from client_sdk.keks import Kek, Keks
 from config_center.access import Actor
 from config_center.audit.audit import Audit
+from config_center.keys import KeyFiles
+from config_center.rotation import Rotation
 from config_center.secrets.exchange import HeldKeks
 from config_center.service import Service
 from config_center.settings import Limits
 from config_center.store.base import Store
 from tests.config_center.ledger.world import center
-from tests.history import TRUST
 
 NOW = 1_700_000_000_000
 ALICE = Actor("alice", "admin")
@@ -33,11 +34,12 @@ async def service(
     held = HeldKeks(keks or Keks((KEK,)))
     async with center(home, store, rule=held.believe) as registry:
         audit = await Audit.open(home / "audit.sqlite3", registry.key, registry.verifier)
+        keys = {"clock_ms": lambda: NOW, "rng": secrets.token_bytes}
         made = Service(
             registry,
             limits or Limits(),
             held,
-            TRUST,
+            Rotation(registry, KeyFiles(home), every=0.05, **keys),
             clock_ms=lambda: NOW,
             rng=secrets.token_bytes,
             audit=audit,

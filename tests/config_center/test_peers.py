@@ -57,7 +57,7 @@ async def test_a_center_with_keys_of_its_own_does_not_start_on_the_store_of_othe
         async with center(tmp_path / "first", redis=server.url) as again:
             assert again.registry.get("_system").mode.value == "ready"
 
-    assert document == again.registry.get("_system").trust.encode()
+    assert document == again.registry.lists.newest.encode()
 
 
 async def test_whoever_adopts_first_brings_back_what_a_peer_acknowledged(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from client_sdk.replica import Replica
 from client_sdk.signing import Verifier
 from client_sdk.transports.base import Frame, Pong, Subscribed
 from client_sdk.transports.http import HttpTransport, seconds_of
+from tests.client_sdk.wire import no_list
 from tests.until import until
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -179,13 +180,13 @@ async def test_where_streams_are_kept_back_the_news_is_polled_and_the_stream_com
             proxy.url, "default", opened.admin_token, timeout=2.0, stream_again=0.1
         )
         await path.open()
-        replica = Replica("default", Verifier(opened.registry.get("default").trust))
+        replica = Replica("default", Verifier(opened.registry.lists.newest))
         followed: list[int] = []
 
         async def follow() -> None:
             link = Link(
                 path, replica, lambda step, _: followed.append(step.state.position.v),
-                lambda _: None, lambda: None, only=True,
+                lambda _: None, lambda: None, no_list, only=True,
             )  # fmt: skip
             await link.run()
 
