@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from client_sdk.errors import MissingBodies, NotVerified
 from client_sdk.image import Image
-from client_sdk.records import START, Beat, Position, Record
+from client_sdk.records import MAX_FRAME, START, Beat, Position, Record
 from client_sdk.replica import Replica
 from client_sdk.steps import (
     Advance,
@@ -135,6 +135,15 @@ def test_noise_foreign_namespaces_and_strangers_are_dropped_and_counted() -> Non
         assert replica.on_message(message, 1, WALL) == []
     assert replica.on_frame(b"noise", 1, WALL) == []
     assert replica.counters.dropped == 3
+
+
+def test_a38_a_message_beyond_its_bound_is_dropped_and_counted() -> None:
+    history = History()
+    replica = begun(history)
+    huge = history.add(put("prompt", "x")).encode() + bytes(MAX_FRAME)
+
+    assert replica.on_frame(huge, 1, WALL) == []
+    assert replica.counters.dropped == 1
 
 
 def test_another_record_at_our_position_is_a_fork_and_is_told_once_in_a_while() -> None:
