@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,9 +50,9 @@ class Plan:
     namespace: str
     instance: str
     labels: dict[str, Any]
-    token: str | None
+    token: str | None = field(repr=False)
     trust: str | None
-    secret_key: str | Path | Kek | None
+    secret_key: str | Path | Kek | None = field(repr=False)  # it may be the key itself
     state: Path
     timeout: float
     defaults: dict[str, Any]

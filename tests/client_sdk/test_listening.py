@@ -1,44 +1,46 @@
-"""Connections that say nothing, or say it slowly, on a real socket."""
+"""Connections that say nothing, say it slowly, or do not read, on a real socket."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 
 import aiohttp
 from aiohttp import web
 
-from config_center.listening import Connections, guard_of, listen
+from client_sdk.listening import Bounds, Connections, answering, listen
 from tests.until import until
 
 WITHIN = 0.4
+LARGE = 8 * 1024 * 1024
+GET_LARGE = b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 @contextlib.asynccontextmanager
-async def door(most: int = 1000, within: float = WITHIN) -> AsyncIterator[tuple[int, Connections]]:
-    """A server that answers slowly at /slow, on a port of its own."""
+async def door(
+    most: int = 1000, within: float = WITHIN, unread: float = WITHIN, per_address: int | None = None
+) -> AsyncIterator[tuple[int, Connections]]:
+    """A server that answers slowly at /slow, and much at /large, on a port of its own."""
 
     @web.middleware
     async def busy(request: web.Request, handler: object) -> web.StreamResponse:
-        guard = guard_of(request)
-        assert guard is not None
-        guard.busy()
-        try:
+        with answering(request):
             return await handler(request)  # type: ignore[operator, no-any-return]
-        finally:
-            guard.idle()
 
     async def answer(request: web.Request) -> web.Response:
         if request.path == "/slow":
             await asyncio.sleep(WITHIN * 2)
+        if request.path == "/large":
+            return web.Response(body=b"x" * LARGE)
         return web.Response(text="here")
 
     app = web.Application(middlewares=[busy])
     app.router.add_get("/{path:.*}", answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    connections = Connections(most, within)
+    connections = Connections(Bounds(most, per_address, within, unread))
     assert runner.server is not None
     server = await listen(runner.server, connections, "127.0.0.1", 0, None)
     try:
@@ -54,7 +56,7 @@ async def half_sent(port: int, text: bytes) -> tuple[asyncio.StreamReader, async
     return reader, writer
 
 
-async def test_a_hundred_that_send_nothing_or_half_a_request_are_gone_in_time() -> None:
+async def test_a9_a_hundred_that_send_nothing_or_half_a_request_are_gone_in_time() -> None:
     async with door() as (port, connections):
         texts = [b"", b"GET / HTTP/1.1\r\nHost: a\r\n", b"GET / HT"] * 34
         attackers = [await half_sent(port, text) for text in texts[:100]]
@@ -67,7 +69,7 @@ async def test_a_hundred_that_send_nothing_or_half_a_request_are_gone_in_time() 
             writer.close()
 
 
-async def test_one_that_sends_a_byte_now_and_then_gets_no_more_time() -> None:
+async def test_a9_one_that_sends_a_byte_now_and_then_gets_no_more_time() -> None:
     async with door() as (port, connections):
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -129,7 +131,7 @@ async def test_what_comes_while_the_center_stops_is_cut_and_who_is_in_stays() ->
             each.close()
 
 
-async def test_more_than_there_is_room_for_are_cut_at_once() -> None:
+async def test_a9_more_than_there_is_room_for_are_cut_at_once() -> None:
     async with door(most=2, within=60.0) as (port, connections):
         kept = [await half_sent(port, b"") for _ in range(2)]
         await until(lambda: len(connections) == 2)
@@ -141,3 +143,75 @@ async def test_more_than_there_is_room_for_are_cut_at_once() -> None:
         assert len(connections) == 2
         for _, each in [*kept, (reader, writer)]:
             each.close()
+
+
+def narrow(port: int) -> socket.socket:
+    """A client whose kernel takes next to nothing that it does not read."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.connect(("127.0.0.1", port))
+    client.sendall(GET_LARGE)
+    client.setblocking(False)
+    return client
+
+
+async def test_a9_whoever_asks_for_much_and_reads_nothing_is_cut() -> None:
+    async with door() as (port, connections):
+        readers = [narrow(port) for _ in range(20)]
+        await until(lambda: len(connections) == 20)
+
+        await until(lambda: len(connections) == 0)
+
+        assert connections.cut == 20
+        for reader in readers:
+            reader.close()
+
+
+async def test_a9_a_byte_read_now_and_then_buys_no_time() -> None:
+    async with door() as (port, connections):
+        loop = asyncio.get_running_loop()
+        reader = narrow(port)
+        await until(lambda: len(connections) == 1)
+        began = loop.time()
+        while len(connections):
+            with contextlib.suppress(BlockingIOError, ConnectionError):
+                reader.recv(1)
+            await asyncio.sleep(WITHIN / 8)
+        reader.close()
+
+    assert loop.time() - began < WITHIN * 5
+    assert connections.cut == 1
+
+
+async def test_a_slow_line_that_keeps_the_pace_gets_the_whole_answer() -> None:
+    async with door(unread=0.1) as (port, connections):
+        reader = narrow(port)
+        loop, size = asyncio.get_running_loop(), 0
+        began = loop.time()
+        async with asyncio.timeout(20):
+            while size < LARGE:
+                size += len(await loop.sock_recv(reader, 64 * 1024))
+                await asyncio.sleep(0.002)
+        reader.close()
+
+    assert loop.time() - began > 0.2  # longer than who takes nothing is given
+    assert connections.cut == 0
+
+
+async def test_a9_no_address_takes_more_than_its_share() -> None:
+    async with door(per_address=2, within=60.0) as (port, connections):
+        kept = [await half_sent(port, b"") for _ in range(2)]
+        await until(lambda: len(connections) == 2)
+
+        reader, writer = await half_sent(port, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+        kept.pop()[1].close()
+        await until(lambda: len(connections) == 1)
+        again = await half_sent(port, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await again[0].readuntil(b"here")
+
+        for _, each in [*kept, again, (reader, writer)]:
+            each.close()
+        await until(lambda: len(connections) == 0)
+        assert not connections._of_address  # nothing is remembered of who has gone
