@@ -225,7 +225,7 @@ async def test_a23_a_redirect_is_not_followed():
 
     async def away(request):
         asked.append(request.path)
-        raise web.HTTPFound("/v1/elsewhere")
+        raise web.HTTPFound("/v1/models?elsewhere")
 
     async with endpoint(models=away) as url, provider(url) as llm:
         with pytest.raises(ProviderFailed):
