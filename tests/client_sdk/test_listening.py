@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from client_sdk import listening
-from client_sdk.listening import PACE, Bounds, Connections, answering, listen
+from client_sdk.listening import Bounds, Connections, answering, listen
 from tests.until import until
 
 WITHIN = 0.4
@@ -22,11 +22,7 @@ GET_LARGE = b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n"
 
 @contextlib.asynccontextmanager
 async def door(
-    most: int = 1000,
-    within: float = WITHIN,
-    unread: float = WITHIN,
-    per_address: int | None = None,
-    pace: int = PACE,
+    most: int = 1000, within: float = WITHIN, unread: float = WITHIN, per_address: int | None = None
 ) -> AsyncIterator[tuple[int, Connections]]:
     """A server that answers slowly at /slow, and much at /large, on a port of its own."""
 
@@ -46,7 +42,7 @@ async def door(
     app.router.add_get("/{path:.*}", answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    connections = Connections(Bounds(most, per_address, within, unread, pace))
+    connections = Connections(Bounds(most, per_address, within, unread))
     assert runner.server is not None
     server = await listen(runner.server, connections, "127.0.0.1", 0, None)
     try:
@@ -151,10 +147,10 @@ async def test_a9_more_than_there_is_room_for_are_cut_at_once() -> None:
             each.close()
 
 
-def narrow(port: int, room: int = 4096) -> socket.socket:
-    """A client whose kernel takes so much, by default next to nothing, of what it does not read."""
+def narrow(port: int) -> socket.socket:
+    """A client whose kernel takes next to nothing that it does not read."""
     client = socket.socket()
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.connect(("127.0.0.1", port))
     client.sendall(GET_LARGE)
     client.setblocking(False)
@@ -183,20 +179,33 @@ async def test_a9_whoever_asks_for_much_and_reads_nothing_is_cut(
             reader.close()
 
 
-async def test_a9_who_reads_more_slowly_than_the_pace_is_cut_all_the_same(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(listening, "_bound_kernel", lambda *_: None)
-    async with door(pace=4 * 1024 * 1024) as (port, connections):
-        reader = narrow(port, 256 * 1024)
-        await until(lambda: len(connections) == 1)
-        async with asyncio.timeout(WITHIN * 10):
-            while len(connections):
-                with contextlib.suppress(BlockingIOError, ConnectionError):
-                    reader.recv(64 * 1024)
-                await asyncio.sleep(WITHIN / 4)
-        reader.close()
+class Waiting(asyncio.Transport):
+    """A transport in which ``size`` bytes wait to be taken."""
 
+    size = 1_000
+    aborted = False
+
+    def get_write_buffer_size(self) -> int:
+        return self.size
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+async def test_a9_a_reader_has_time_as_long_as_he_keeps_the_pace() -> None:
+    connections, transport = Connections(Bounds(10, unread=1.0, pace=100)), Waiting()
+    guard = listening.Guard(asyncio.Protocol(), connections)
+    guard._transport = transport
+    guard.pause_writing()
+
+    seen = []
+    for left in (900, 700, 601):  # 100, 200 and 99 bytes in a second
+        transport.size = left
+        guard._look()
+        seen.append(transport.aborted)
+    guard.connection_lost(None)
+
+    assert seen == [False, False, True]
     assert connections.cut == 1
 
 
