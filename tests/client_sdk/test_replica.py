@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from client_sdk.errors import MissingBodies, NotVerified
 from client_sdk.image import Image
-from client_sdk.records import MAX_FRAME, START, Beat, Position, Record
+from client_sdk.records import START, Beat, Position, Record
 from client_sdk.replica import Replica
 from client_sdk.steps import (
     Advance,
@@ -137,12 +137,15 @@ def test_noise_foreign_namespaces_and_strangers_are_dropped_and_counted() -> Non
     assert replica.counters.dropped == 3
 
 
-def test_a38_a_message_beyond_its_bound_is_dropped_and_counted() -> None:
+def test_a38_a_message_beyond_its_bound_is_dropped_and_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     history = History()
     replica = begun(history)
-    huge = history.add(put("prompt", "x")).encode() + bytes(MAX_FRAME)
+    whole = history.add(put("prompt", "x")).encode()
+    monkeypatch.setattr("client_sdk.replica.MAX_FRAME", len(whole) - 1)
 
-    assert replica.on_frame(huge, 1, WALL) == []
+    assert replica.on_frame(whole, 1, WALL) == []
     assert replica.counters.dropped == 1
 
 
