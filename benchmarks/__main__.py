@@ -17,7 +17,19 @@ from pathlib import Path
 
 from benchmarks.measure import HEAD, Line
 
-GROUPS = ("push", "write", "fanout", "crowd", "fleet", "read", "web", "size", "start", "floor")
+GROUPS = (
+    "push",
+    "write",
+    "fanout",
+    "crowd",
+    "fleet",
+    "read",
+    "web",
+    "hostile",
+    "size",
+    "start",
+    "floor",
+)
 
 
 async def measure(groups: list[str], size: float, *, quiet: bool) -> list[Line]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,9 +52,9 @@ class Plan:
     namespace: str
     instance: str
     labels: dict[str, Any]
-    token: str | None
+    token: str | None = field(repr=False)
     trust: str | None
-    secret_key: Keks | KekSource
+    secret_key: Keks | KekSource = field(repr=False)  # it may hold the keys themselves
     state: Path
     timeout: float
     defaults: dict[str, Any]

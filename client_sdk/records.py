@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 GENESIS = bytes(32)
 INLINE_LIMIT = 8 * 1024  # bodies of a change up to this size travel inside its message
+MAX_FRAME = 4 * 1024 * 1024  # of news; a change that is larger is found in the log
 NAMESPACE = re.compile(r"[a-z0-9_][a-z0-9-]{0,62}\Z")
 
 _RECORD_MAGIC = b"CC1R"
@@ -290,8 +291,13 @@ class Beat:
 _BEAT_FIELDS = ("ns", "e", "v", "c", "ts", "ttl", "every", "center", "kid")
 
 
-def decode(frame: bytes) -> Record | Beat:
-    """Read whichever frame this is. Raises NotVerified when it is neither."""
+def decode(frame: bytes, most: int | None = None) -> Record | Beat:
+    """
+    Read whichever frame this is, of ``most`` bytes. Raises NotVerified when it is neither, or is
+    larger: then it is not looked at.
+    """
+    if most is not None and len(frame) > most:
+        raise NotVerified(f"a message of more than {most} bytes")
     return Beat.decode(frame) if frame[:4] == _BEAT_MAGIC else Record.decode(frame)
 
 

@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from client_sdk.errors import MissingBodies, NotVerified
-from client_sdk.records import START, Beat, Position, Record, decode
+from client_sdk.records import MAX_FRAME, START, Beat, Position, Record, decode
 from client_sdk.steps import (
     Advance,
     ChangePath,
@@ -124,7 +124,7 @@ class Replica:
     def on_frame(self, frame: bytes, now: float, wall: int) -> list[Do]:
         """A message of the channel or of the event stream."""
         try:
-            message = decode(frame)
+            message = decode(frame, MAX_FRAME)
         except NotVerified:
             self.counters.dropped += 1
             return []

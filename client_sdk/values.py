@@ -9,9 +9,10 @@ tuple. Copies are plain and may be changed: ``copy.deepcopy``, ``pickle``, ``dic
 :func:`thaw` makes a list.
 
 **The door.** What one parser takes and another does not must not enter: a duplicate name (orjson
-keeps the last, others the first), NaN and infinities, integers beyond 64 bits (JavaScript and C
-would change them), lone surrogates, bytes that are not UTF-8, and depth that ends some parsers'
-stack. Errors name the place. The standard parser is used because it can see duplicates.
+keeps the last, others the first), NaN and infinities, integers beyond 2^53 (JavaScript and every
+parser that makes floats of them would change them), lone surrogates, bytes that are not UTF-8,
+depth that ends some parsers' stack, and so many parts that reading blocks a loop. Errors name the
+place. The standard parser is used because it can see duplicates.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from client_sdk.paths import Path, dotted
 T = TypeVar("T")
 
 MAX_DEPTH = 32
-MIN_INT, MAX_INT = -(2**63), 2**64 - 1
+MIN_INT, MAX_INT = -(2**53 - 1), 2**53 - 1
+MAX_NODES = 50_000  # a page of numbers is a few thousand; what is more blocks every reader's loop
 _LONGEST_INT = len(str(MIN_INT))
 
 
@@ -86,17 +88,18 @@ def thaw(value: Any) -> Any:
     return value
 
 
-def check_limits(value: T, depth: int = MAX_DEPTH) -> T:
+def check_limits(value: T, depth: int = MAX_DEPTH, nodes: int = MAX_NODES) -> T:
     """
-    ``value``, when it can travel: JSON types only, at most ``depth`` levels of objects and arrays.
+    ``value``, when it can travel: JSON types only, at most ``depth`` levels of objects and arrays
+    with ``nodes`` values in all.
 
     Raises InvalidValue with the path of the first thing that cannot.
     """
-    _check(value, (), depth)
+    _check(value, (), _Room(depth, nodes))
     return value
 
 
-def parse_json(raw: bytes, depth: int = MAX_DEPTH) -> Any:
+def parse_json(raw: bytes, depth: int = MAX_DEPTH, nodes: int = MAX_NODES) -> Any:
     """The value of a JSON text, strictly. Raises InvalidValue with line and column, or the path."""
     try:
         text = raw.decode("utf-8")
@@ -110,7 +113,7 @@ def parse_json(raw: bytes, depth: int = MAX_DEPTH) -> Any:
         ) from error
     except RecursionError as error:
         raise InvalidValue(f"the value is more than {depth} levels deep") from error
-    return check_limits(value, depth)
+    return check_limits(value, depth, nodes)
 
 
 def canonical(value: Any) -> bytes:
@@ -118,35 +121,50 @@ def canonical(value: Any) -> bytes:
     return orjson.dumps(check_limits(value), option=orjson.OPT_SORT_KEYS)
 
 
-def _check(value: Any, path: Path, depth: int) -> None:
+class _Room:
+    """How deep, and how many more values."""
+
+    __slots__ = ("depth", "left", "nodes")
+
+    def __init__(self, depth: int, nodes: int) -> None:
+        self.depth = depth
+        self.nodes = self.left = nodes
+
+
+def _check(value: Any, path: Path, room: _Room) -> None:
+    room.left -= 1
+    if room.left < 0:
+        raise InvalidValue(f"the value has more than {room.nodes} parts; make several keys of it")
     if isinstance(value, str):
         _check_text(value, path)
     elif isinstance(value, (dict, list, tuple)):
-        _check_members(value, path, depth)
+        _check_members(value, path, room)
     elif isinstance(value, float):
         if not math.isfinite(value):
             raise InvalidValue("NaN and infinities are not JSON; use null or a text", dotted(path))
     elif isinstance(value, int):
         if not MIN_INT <= value <= MAX_INT:
-            raise InvalidValue("the integer is beyond 64 bits; send it as text", dotted(path))
+            raise InvalidValue(
+                "the integer is beyond 2^53 and would be rounded; send it as text", dotted(path)
+            )
     elif value is not None:
         raise InvalidValue(f"{type(value).__name__} is not a JSON value", dotted(path))
 
 
-def _check_members(value: Any, path: Path, depth: int) -> None:
-    if len(path) >= depth:
-        raise InvalidValue(f"the value is more than {depth} levels deep", dotted(path))
+def _check_members(value: Any, path: Path, room: _Room) -> None:
+    if len(path) >= room.depth:
+        raise InvalidValue(f"the value is more than {room.depth} levels deep", dotted(path))
     if isinstance(value, _Duplicated):
         raise InvalidValue("the name stands twice in one object", dotted((*path, value.name)))
     if not isinstance(value, dict):
         for at, member in enumerate(value):
-            _check(member, (*path, at), depth)
+            _check(member, (*path, at), room)
         return
     for name, member in value.items():
         if not isinstance(name, str):
             raise InvalidValue(f"the name {name!r:.64} is not a text", dotted(path))
         _check_text(name, path)
-        _check(member, (*path, name), depth)
+        _check(member, (*path, name), room)
 
 
 def _check_text(text: str, path: Path) -> None:

@@ -24,51 +24,18 @@ limit on requests that only read a key (they cost less than refusing them saves)
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from client_sdk.addresses import network_of
+from client_sdk.allowance import Allowance, Bucket
+
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
 MOST = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Allowance:
-    """``burst`` at once, then ``rate`` a second."""
-
-    rate: float
-    burst: float
-
-
-@dataclass(slots=True)
-class Bucket:
-    """Full at first. ``at`` is the time of the newest look at it."""
-
-    allowance: Allowance
-    level: float
-    at: float
-
-    def fill(self, now: float) -> None:
-        """Let in what time has brought; a clock that stands still brings nothing."""
-        gained = max(0.0, now - self.at) * self.allowance.rate
-        self.level = min(self.allowance.burst, self.level + gained)
-        self.at = max(self.at, now)
-
-    def take(self, now: float) -> float:
-        """Take one: 0.0, or how many seconds until there is one."""
-        self.fill(now)
-        if self.level >= 1.0:
-            self.level -= 1.0
-            return 0.0
-        return (1.0 - self.level) / self.allowance.rate
-
-    def put_back(self) -> None:
-        """What was taken was not used."""
-        self.level = min(self.allowance.burst, self.level + 1.0)
 
 
 class Buckets:
@@ -88,7 +55,7 @@ class Buckets:
         if bucket is None:
             if len(self._buckets) >= self._most:
                 self._buckets.popitem(last=False)
-            bucket = self._buckets[name] = Bucket(self._allowance, self._allowance.burst, now)
+            bucket = self._buckets[name] = Bucket.full(self._allowance, now)
         self._buckets.move_to_end(name)
         return bucket
 
@@ -157,14 +124,7 @@ class Gate:
 def address_of(remote: str | None, forwarded: str | None) -> str:
     """
     Whose address counts. ``forwarded`` is the ``X-Forwarded-For`` of a proxy that we were told of:
-    its last entry is what that proxy saw, everything before it is what somebody wrote. Of IPv6 the
-    network counts, because every host has 2^64 addresses in it.
+    its last entry is what that proxy saw, everything before it is what somebody wrote.
     """
     text = (forwarded or "").rpartition(",")[2].strip() or remote or ""
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return (remote or "")[:64]
-    if address.version == 4:
-        return str(address)
-    return str(ipaddress.ip_network((address, 64), strict=False))
+    return network_of(text) or (remote or "")[:64]

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from client_sdk.errors import ConfigError, SettingInvalid
+from client_sdk.http_log import http_log
+from client_sdk.listening import Bounds, Connections, listen
 from client_sdk.private_files import read_private, write_private
 from client_sdk.signing import TrustList, Verifier, show_public
 from config_center.app import make_app
@@ -28,12 +30,10 @@ from config_center.audit.audit import Keep as AuditKeep
 from config_center.checks import Level, judge
 from config_center.embedded import EmbeddedStore
 from config_center.examining import Examiner
-from config_center.http_log import HTTP_LOG
 from config_center.journal import Journal
 from config_center.keys import SECRETS, SIGNING, KeyFiles, load_or_create
 from config_center.ledger.keeper import Rhythm
 from config_center.ledger.registry import SYSTEM, Registry
-from config_center.listening import Connections, listen
 from config_center.looking import look_at_machine
 from config_center.metrics import Metrics
 from config_center.owner import OwnerLock
@@ -231,7 +231,7 @@ class Center:
         runner = web.AppRunner(
             app,
             access_log=None,
-            logger=HTTP_LOG,
+            logger=http_log("config_center"),
             shutdown_timeout=_CLOSE_WITHIN,
             auto_decompress=False,  # no body of ours is compressed, and none unfolds in memory
             keepalive_timeout=_KEEP_ALIVE,
@@ -241,7 +241,7 @@ class Center:
         self._stack.push_async_callback(runner.cleanup)
         where, context = self.settings.listen, self._tls()
         assert runner.server is not None
-        connections = Connections(self.settings.admission.connections)
+        connections = Connections(_bounds(self.settings))
         try:
             server = await listen(runner.server, connections, where.host, where.port, context)
         except OSError as error:
@@ -305,6 +305,15 @@ async def _refuse_foreign(store: Store, journal: Journal, trust: TrustList, data
             "be one of them, put root.key, signing.key and secrets.key of one's data directory "
             f"into {data} before the first start; to be on your own, give another store"
         )
+
+
+def _bounds(settings: Settings) -> Bounds:
+    admission = settings.admission
+    everybody_is_the_proxy = settings.behind_proxy
+    return Bounds(
+        admission.connections,
+        None if everybody_is_the_proxy else admission.connections_per_address,
+    )
 
 
 def _keep(settings: Settings) -> Keep:

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from client_sdk.allowance import Allowance
 from client_sdk.errors import ConfigError, NotVerified
 from config_center import peers
 from config_center.access import authenticate, authorize, require_unexpired
-from config_center.admission import Allowance, Gate, Rules, address_of
+from config_center.admission import Gate, Rules, address_of
 from config_center.api.context import Call, await_position, check_names, check_query
 from config_center.audit.witness import Witness
 from config_center.journal import JournalDown

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric
 
+    from client_sdk.listening import Connections
     from config_center.api.route import Route
     from config_center.checks.base import Check, DiskFacts
     from config_center.ledger.ledger import Ledger
-    from config_center.listening import Connections
     from config_center.service import Service
     from config_center.space import Space
 

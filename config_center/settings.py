@@ -145,6 +145,9 @@ class Admission(_Section):
 
     watches: int = Field(10_000, ge=1, description="event streams at once")
     connections: int = Field(20_000, ge=1, description="open connections; more are cut at once")
+    connections_per_address: int = Field(
+        5_000, ge=1, description="the same of one address; not counted behind a proxy"
+    )
     rate: float = Field(500, gt=0, description="streams, and whole namespaces, a second")
     burst: float = Field(2_000, ge=1, description="the same, at once after a silence")
     client_rate: float = Field(250, gt=0, description="the same for one token or address")
@@ -178,6 +181,9 @@ class Settings(_Section, KekSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least important line that is logged"
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="lines of the log: for people, or one JSON object each"
     )
     limits: Limits = Field(Limits(), description="")
     admission: Admission = Field(Admission(), description="")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import signal
 import sys
 from collections.abc import Coroutine
@@ -14,6 +13,7 @@ import aiohttp
 import typer
 
 from client_sdk.errors import ConfigError
+from client_sdk.log_lines import LINES, log_to_stderr
 from device_gateway import server, settings
 from device_gateway.simulator import simulate as simulate_fleet
 from device_gateway.stub_llm import StubLlm
@@ -39,7 +39,6 @@ def run(
     admin_listen: Annotated[str | None, typer.Option(help="HOST:PORT for operators.")] = None,
 ) -> None:
     """Serve devices until SIGINT or SIGTERM, then drain and end."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     given = {
         "center": center,
         "namespace": namespace,
@@ -56,6 +55,7 @@ async def _serve(given: dict[str, Any]) -> None:
     from client_sdk import Client
 
     chosen = settings.load(given)
+    log_to_stderr("info", LINES[chosen.log_format]())
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -2,6 +2,8 @@
 
 On loopback it is open to the machine; elsewhere all but health and metrics needs the admin token.
 `POST /notices` takes JSON by its content type alone, which a web page cannot send across origins.
+Nor can it come from an origin that pretends to be this machine: where no token is asked for, only
+loopback's own names are answered to, so a name that was made to point here (DNS rebinding) is not.
 """
 
 from __future__ import annotations
@@ -9,21 +11,32 @@ from __future__ import annotations
 import hmac
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from prometheus_client import generate_latest
 
+from client_sdk.settings import is_loopback
+from device_gateway.door import behind_the_door
 from device_gateway.notices import parse_notice
 
 if TYPE_CHECKING:
     from device_gateway.server import Gateway
 
 MAX_BODY_BYTES = 16 * 1024
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+}
 
 
 def admin_app(gateway: Gateway) -> web.Application:
     """The application of the admin listener."""
-    app = web.Application(client_max_size=MAX_BODY_BYTES)
+    app = behind_the_door(MAX_BODY_BYTES)
+    app.on_response_prepare.append(_protect)
     routes = _Routes(gateway)
     app.router.add_get("/healthz", routes.health)
     app.router.add_get("/readyz", routes.ready)
@@ -77,10 +90,24 @@ class _Routes:
     def _authorize(self, request: web.Request) -> None:
         token = self._gateway.settings.admin_token
         if token is None:
+            if not is_loopback(_host(request.host)):
+                raise web.HTTPForbidden(text="without an admin token, ask for 127.0.0.1")
             return
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if not hmac.compare_digest(given.encode(), token.get_secret_value().encode()):
             raise web.HTTPUnauthorized(text="the admin token is needed: Authorization: Bearer ...")
+
+
+def _host(header: str) -> str:
+    try:
+        return urlsplit(f"//{header}").hostname or ""
+    except ValueError:
+        return ""
+
+
+async def _protect(_request: web.Request, response: web.StreamResponse) -> None:
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
 
 
 async def _read_json(request: web.Request) -> Any:

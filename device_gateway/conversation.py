@@ -21,6 +21,7 @@ from typing import Any
 from device_gateway import protocol, session
 from device_gateway.config import Client
 from device_gateway.errors import ProviderFailed
+from device_gateway.flood import Flood
 from device_gateway.hub import Live
 from device_gateway.metrics import Metrics
 from device_gateway.providers.echo import EchoLlm, transcribe
@@ -48,11 +49,20 @@ class Conversation:
         self._metrics = metrics
         self._turn_seconds = turn_seconds
         self._learned = learned
+        self._flood = Flood.watch(time.monotonic())
         self._turn: asyncio.Task[None] | None = None
         self._under_way: set[asyncio.Task[None]] = set()
 
-    def receive(self, data: str | bytes) -> None:
-        """Take one message of the device."""
+    def receive(self, data: str | bytes) -> bool:
+        """Take one message of the device; False: it was one too many, and the connection is cut."""
+        now = time.monotonic()
+        if self._flood.message(now) and self._take(data, now):
+            return True
+        logger.warning("device %s: cut, it says too much", self._live.session.device)
+        self._live.link.cut("flood")
+        return False
+
+    def _take(self, data: str | bytes, now: float) -> bool:
         if isinstance(data, str):
             event = protocol.parse_text(data)
         else:
@@ -61,6 +71,7 @@ class Conversation:
         if isinstance(event, protocol.Malformed):
             logger.debug("device %s: %s", self._live.session.device, event.why)
         self.feed(event)
+        return self._flood.turn(self._live.session.turns, now)
 
     def feed(self, event: session.Event) -> None:
         """Hand an event to the session and do what it says."""

@@ -43,13 +43,13 @@ class Metrics:
         self.connections = Counter(
             "device_gateway_connections",
             "Connections by what became of them",
-            ["outcome"],  # accepted, full, draining, identity, token, unlisted, no-hello
+            ["outcome"],  # accepted, full, draining, origin, identity, token, unlisted, no-hello
             registry=registry,
         )
         self.closed = Counter(
             "device_gateway_closed",
             "Sessions that ended, by why",
-            ["reason"],  # device, idle, replaced, slow, drain
+            ["reason"],  # device, idle, replaced, slow, flood, drain
             registry=registry,
         )
         self.messages = Counter(

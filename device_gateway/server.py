@@ -1,8 +1,8 @@
 """The gateway: a listener for devices, one for operators, and the sessions between.
 
-Order at a connection, cheapest first, all before the upgrade: room, identity (the two ids and
-their token), admission. A refusal is a plain HTTP status: the device sees no 101 and goes on at
-once, where a 101 followed by silence would hold it for ten seconds.
+Order at a connection, cheapest first, all before the upgrade: no browser, identity (the two ids),
+room, their token, admission. A refusal is a plain HTTP status: the device sees no 101 and goes on
+at once, where a 101 followed by silence would hold it for ten seconds.
 
 Tasks and who owns them: `Gateway` owns the sweep for idle sessions and the notices; a session's
 reading loop is the HTTP handler's; its turn belongs to the `Conversation`. `stop` ends them in
@@ -13,7 +13,7 @@ once, the listeners go.
 from __future__ import annotations
 
 import asyncio
-import errno
+import functools
 import itertools
 import json
 import logging
@@ -28,13 +28,13 @@ from device_gateway import admission, ota, providers
 from device_gateway.admin import admin_app
 from device_gateway.config import Client
 from device_gateway.conversation import Conversation
-from device_gateway.errors import PortInUse
+from device_gateway.door import Doors, behind_the_door
 from device_gateway.hub import CLOSE_SECONDS, Hub, Link, Live, Memory
 from device_gateway.keys import token_key
 from device_gateway.metrics import ClientMetrics, Metrics
 from device_gateway.notices import Notices
 from device_gateway.session import Session
-from device_gateway.settings import Settings, address
+from device_gateway.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Gateway:
         self._key = b""
         self.waiting_room = admission.WaitingRoom(b"")
         self._conversations: dict[str, Conversation] = {}
-        self._runners: list[web.AppRunner] = []
+        self.doors = Doors(limits)
         self._tasks: list[asyncio.Task[None]] = []
         self.address = self.admin_address = ("", 0)
 
@@ -98,17 +98,17 @@ class Gateway:
         self.waiting_room.key = self._key
         self.client.module(
             "llm",
-            build=providers.build_llm,
+            build=functools.partial(providers.build_llm, egress=self.settings.egress),
             probe=providers.probe_llm,
             close=providers.close_llm,
             adopt="turn",
         )
         self.notices.follow(self.client)
         try:
-            self.address = await self._listen(self._device_app(), self.settings.listen)
-            self.admin_address = await self._listen(admin_app(self), self.settings.admin_listen)
+            self.address = await self.doors.open(self._device_app(), self.settings.listen)
+            self.admin_address = await self.doors.open(admin_app(self), self.settings.admin_listen)
         except BaseException:
-            await self._close_listeners()
+            await self.doors.close()
             raise
         self._tasks = [
             asyncio.create_task(self.notices.run(), name="notices"),
@@ -125,7 +125,7 @@ class Gateway:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            await self._close_listeners()
+            await self.doors.close()
 
     async def _let_answers_finish(self) -> None:
         turns = [talk.settle() for talk in self._conversations.values() if talk.in_turn]
@@ -148,23 +148,6 @@ class Gateway:
         for task in done:
             task.result()
 
-    async def _listen(self, app: web.Application, where: str) -> tuple[str, int]:
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_SECONDS)
-        await runner.setup()
-        self._runners.append(runner)
-        host, port = address(where)
-        try:
-            await web.TCPSite(runner, host, port, backlog=1024).start()
-        except OSError as taken:
-            if taken.errno != errno.EADDRINUSE:
-                raise
-            raise PortInUse(f"port {port} is in use: choose another with --listen") from taken
-        bound = runner.addresses[0]
-        return bound[0], bound[1]
-
-    async def _close_listeners(self) -> None:
-        await asyncio.gather(*(runner.cleanup() for runner in self._runners))
-
     async def _sweep(self) -> None:
         idle = self.settings.limits.idle_seconds
         while True:
@@ -174,7 +157,7 @@ class Gateway:
             self.metrics.known.set(len(self.hub.memory))
 
     def _device_app(self) -> web.Application:
-        app = web.Application(client_max_size=MAX_OTA_BYTES)
+        app = behind_the_door(MAX_OTA_BYTES)
         app.router.add_get(_WEBSOCKET, self._connect)
         for path in (_OTA, _OTA.rstrip("/")):
             app.router.add_post(path, self._ota)
@@ -233,6 +216,8 @@ class Gateway:
     # -- a conversation -------------------------------------------------------------------------
 
     async def _connect(self, request: web.Request) -> web.StreamResponse:
+        if "Origin" in request.headers:  # every browser sends it, and no device
+            return self._refuse(403, "origin", "this is no place for web pages")
         device, client = _identity(request)
         if device is None or client is None:
             return self._refuse(400, "identity", "Device-Id and Client-Id are needed")
@@ -335,8 +320,7 @@ async def _next(ws: web.WebSocketResponse, talk: Conversation) -> bool:
     message = await ws.receive()
     if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
         return False
-    talk.receive(message.data)
-    return True
+    return talk.receive(message.data)
 
 
 def _identity(request: web.Request) -> tuple[str | None, str | None]:

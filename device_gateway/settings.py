@@ -14,17 +14,27 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
 
 from client_sdk.errors import SettingInvalid
+from device_gateway.egress import AND_THIS_MACHINE, EVERYWHERE, Egress
 
 PREFIX: Final = "DEVICE_GATEWAY_"
 FILE: Final = Path("device-gateway.toml")
@@ -32,12 +42,22 @@ _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 _ADDRESS: Final = re.compile(r"(?P<host>[^:\[\]]+|\[[0-9a-fA-F:]+\]):(?P<port>\d{1,5})")
 
 
+def _listed(value: object) -> object:
+    """`a,b` in the environment, an array in TOML."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
 class Limits(BaseModel):
     """How much one process takes on; times in seconds, sizes in bytes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     sessions: int = Field(5_000, ge=1, description="live sessions; one more is answered 503")
+    connections_per_address: int = Field(
+        5_000, ge=1, description="open sockets of one address; more are cut at once"
+    )
     message_bytes: int = Field(64 * 1024, ge=1024, description="largest message of a device")
     write_buffer_bytes: int = Field(
         256 * 1024, ge=4096, description="unsent bytes at which a slow device is cut"
@@ -54,7 +74,11 @@ class Settings(BaseSettings):
     """Everything that can be set."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter="__"
+        frozen=True,
+        extra="forbid",
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        hide_input_in_errors=True,
     )
 
     center: str | None = Field(None, description="URL of the center; none: CONFIG_CENTER_URL")
@@ -73,6 +97,14 @@ class Settings(BaseSettings):
         None, description="signs the devices' tokens; the same in all gateways; none: made once"
     )
     timezone_minutes: int = Field(0, ge=-720, le=840, description="told to devices, east of UTC")
+    log_format: Literal["text", "json"] = Field(
+        "text", description="lines of the log: for people, or one JSON object each"
+    )
+    provider_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = Field(
+        (),
+        description="where providers may be: names, *.names, addresses, networks, * for any; none: "
+        "*, and this machine while devices come from it alone",
+    )
     limits: Limits = Limits()
 
     @field_validator("listen", "admin_listen")
@@ -88,6 +120,19 @@ class Settings(BaseSettings):
         if value and not re.fullmatch(r"wss?://[A-Za-z0-9.-]+(:\d{1,5})?(/[^:\s]*)?", value):
             raise ValueError("must look like ws://gateway.example:8000/xiaozhi/v1/, no IPv6")
         return value
+
+    @field_validator("provider_hosts")
+    @classmethod
+    def _is_a_list_of_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        Egress.of(value)
+        return value
+
+    @property
+    def egress(self) -> Egress:
+        """Where providers may be."""
+        return Egress.of(
+            self.provider_hosts or (AND_THIS_MACHINE if self.on_loopback else EVERYWHERE)
+        )
 
     @property
     def on_loopback(self) -> bool:

@@ -18,7 +18,7 @@ import redis.asyncio as redis
 
 from client_sdk import Client
 from client_sdk.image import decode_row, encode_row
-from client_sdk.records import Record
+from client_sdk.records import MAX_FRAME, Record
 from client_sdk.steps import Timing
 from client_sdk.transports.keyspace import Keyspace
 from config_center.access import Actor, token_key
@@ -304,7 +304,19 @@ async def test_a_token_edited_by_hand_opens_nothing_and_is_said(tmp_path: Path) 
             assert response.status == 401
 
 
-async def test_a_forged_record_on_the_channel_is_dropped_and_counted(tmp_path: Path) -> None:
+async def test_a38_a_message_beyond_its_bound_is_dropped_unread_and_counted(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        before = w.client.metrics()["config_client_dropped_total"]
+        good = History("default", STRANGER).add(put("prompt", "evil")).encode()
+
+        for huge in (b"CC1R" + bytes(MAX_FRAME), good + bytes(MAX_FRAME)):
+            await w.raw.publish(DEFAULT.events, huge)
+        await until(lambda: w.client.metrics()["config_client_dropped_total"] >= before + 2)
+        await w.publish("prompt", "goes on")
+        await until(lambda: w.client.get("prompt") == "goes on")
+
+
+async def test_a30_a_forged_record_on_the_channel_is_dropped_and_counted(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         present, before = applied(w.client), w.client.metrics()["config_client_dropped_total"]
         forged = History("default", STRANGER)

@@ -65,7 +65,6 @@ EXCEPTIONS: dict[str, str] = {
     "config_center/ledger/keeper.py": "tests/config_center/ledger/test_ledger.py",
     "config_center/ledger/registry.py": "tests/config_center/ledger/test_ledger.py",
     "config_center/ledger/rings.py": "tests/config_center/secrets/test_exchange.py",
-    "config_center/ledger/watchers.py": "tests/config_center/ledger/test_ledger.py",
     "config_center/ledger/words.py": "tests/config_center/ledger/test_ledger.py",
     "config_center/ledger/writer.py": "tests/config_center/ledger/test_ledger.py",
     "config_center/metrics.py": "tests/config_center/api/test_keys.py",

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from client_sdk.errors import NotVerified, TransportDown
 from client_sdk.image import Image, decode_row
-from client_sdk.records import START, Position, Record
+from client_sdk.records import MAX_FRAME, START, Position, Record
 from client_sdk.redis_url import group_of
 from client_sdk.transports.base import Event, Frame, Pong, Subscribed, Transport
 from client_sdk.transports.cluster import Cluster, settled
@@ -227,7 +227,8 @@ def _follows(row: bytes, after: Position) -> bool:
 def _event(reply: Any) -> Event:
     kind = reply[0] if isinstance(reply, list | tuple) else reply
     if kind in (b"message", b"smessage"):
-        return Frame(reply[2])
+        # Beyond its bound it is dropped whatever it says, and a queue of such would be gigabytes.
+        return Frame(reply[2][: MAX_FRAME + 1])
     if kind in (b"subscribe", b"ssubscribe"):
         return Subscribed()
     if kind in (b"pong", b"PONG"):

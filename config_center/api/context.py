@@ -16,10 +16,10 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from client_sdk.errors import InvalidValue
+from client_sdk.listening import HEAD_WITHIN, PACE
 from client_sdk.records import NAMESPACE, Position
 from client_sdk.suggestions import did_you_mean
-from client_sdk.values import parse_json
-from config_center.listening import HEAD_WITHIN
+from client_sdk.values import MAX_NODES, parse_json
 from config_center.problems import Problem, invalid
 from config_center.reading import page
 
@@ -33,8 +33,8 @@ M = TypeVar("M", bound=BaseModel)
 
 _PART = 64 * 1024
 _FRAMING = 64 * 1024  # what a change may have around its values
-_SLOWEST = 16 * 1024  # bytes a second of a body, after the first seconds
 _MAX_TEXT = 200
+_NODES = 4 * MAX_NODES  # of a whole request; each value has a bound of its own
 _AT_LEAST_WITHIN = 1.0  # seconds
 _JSON_TYPES = ("application/json", "application/octet-stream")  # the latter: none was named
 
@@ -161,7 +161,7 @@ class Call:
         end = loop.time() + HEAD_WITHIN
         try:
             while not self.request.content.at_eof():
-                async with asyncio.timeout_at(end + size / _SLOWEST):
+                async with asyncio.timeout_at(end + size / PACE):
                     part = await self.request.content.read(_PART)
                 size += len(part)
                 if size > limit:
@@ -170,7 +170,7 @@ class Call:
         except TimeoutError:
             raise Problem(
                 "request-timeout",
-                f"a body comes at {_SLOWEST >> 10} KiB a second or faster",
+                f"a body comes at {PACE >> 10} KiB a second or faster",
                 headers={"Connection": "close"},
             ) from None
         return b"".join(parts)
@@ -183,7 +183,7 @@ class Call:
         if self.request.content_type not in _JSON_TYPES:
             raise Problem("unsupported-media-type", "send application/json")
         try:
-            self.asked = parse_json(raw, self.settings.limits.depth + 8)
+            self.asked = parse_json(raw, self.settings.limits.depth + 8, _NODES)
         except InvalidValue as error:
             raise invalid(f"the body cannot be used: {error}") from error
         return self.asked

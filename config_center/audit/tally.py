@@ -19,7 +19,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from config_center.admission import Allowance, Bucket, Buckets, address_of
+from client_sdk.allowance import Allowance, Bucket
+from config_center.admission import Buckets, address_of
 from config_center.audit.entries import REPEATED, Entry
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ start too; a second one ends at once. ``rm -r data`` undoes it.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
 import sys
@@ -22,6 +21,7 @@ from urllib.parse import urlsplit
 import typer
 
 from client_sdk.errors import ConfigError, SettingInvalid
+from client_sdk.log_lines import TextLines, log_to_stderr
 from client_sdk.private_files import read_private, write_private
 from client_sdk.records import Beat
 from client_sdk.settings import PREFIX, SECRET_KEYS
@@ -72,7 +72,7 @@ def up(
     except SettingInvalid as error:
         print(error, file=sys.stderr)  # the line as it was promised, ready to be pasted from
         raise typer.Exit(1) from error
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    log_to_stderr("warning", TextLines("%(levelname)s %(message)s"))
     try:
         asyncio.run(Fleet(settings, listen, devices).run())
     except ConfigError as error:
@@ -150,6 +150,7 @@ class Fleet:
                 PREFIX + SECRET_KEYS[keks.kind]: keks.value,
                 "CONFIG_CENTER_STATE": str(home / "state"),
                 "DEVICE_GATEWAY_DATA": str(home),
+                "DEVICE_GATEWAY_PROVIDER_HOSTS": "*,127.0.0.0/8",  # the stub LLM is here
             }
         )
         command = (

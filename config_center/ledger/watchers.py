@@ -4,17 +4,24 @@ Whoever listens to a namespace, each with a bounded queue.
 A listener that does not keep up is cut off, never waited for: its queue is closed with a reason, it
 reads what it has and resumes from the last position it saw. So one slow reader costs its own bound
 and nobody else's time. Rejected: dropping the oldest (a gap that the reader would not notice).
+
+A message is handed to some of them in one turn of the event loop, to the others in the next ones,
+each message in its order. A thousand woken at once write for 50 ms, and whoever asks for a key
+meanwhile waits behind all of them. Rejected: ``asyncio.sleep(0)`` before each write (everybody is
+woken in every turn, to see that it is not his).
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from client_sdk.records import Beat, Record
 
 _BOUND = 1000
+_AT_ONCE = 32
 
 
 class Watcher:
@@ -62,6 +69,8 @@ class Watchers:
 
     def __init__(self) -> None:
         self._all: set[Watcher] = set()
+        self._waiting: deque[tuple[Record | Beat, deque[Watcher]]] = deque()
+        self._next: asyncio.Handle | None = None
 
     def __len__(self) -> int:
         return len(self._all)
@@ -77,11 +86,27 @@ class Watchers:
         self._all.discard(watcher)
 
     def offer(self, message: Record | Beat) -> None:
-        """Hand a message to everybody."""
-        for watcher in tuple(self._all):
-            watcher.offer(message)
+        """Hand a message to everybody who is here now, after all that were offered before."""
+        if len(self._waiting) >= _BOUND:
+            self.close("too slow: resume from the last position you saw")
+        self._waiting.append((message, deque(self._all)))
+        if self._next is None:
+            self._hand_out()
+
+    def _hand_out(self) -> None:
+        self._next, left = None, _AT_ONCE
+        while self._waiting:
+            message, audience = self._waiting[0]
+            while audience and left:
+                audience.popleft().offer(message)
+                left -= 1
+            if audience:
+                self._next = asyncio.get_running_loop().call_soon(self._hand_out)
+                return
+            self._waiting.popleft()
 
     def close(self, reason: str) -> None:
         """End all of them."""
+        self._waiting.clear()
         for watcher in tuple(self._all):
             watcher.close(reason)

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
+from device_gateway.egress import Egress
 from device_gateway.errors import ProviderFailed
 from device_gateway.providers import echo, openai
 from device_gateway.providers.base import Llm
 
-LLMS: Final[Mapping[str, Callable[[Mapping[str, Any]], Awaitable[Llm]]]] = {
+LLMS: Final[Mapping[str, Callable[[Mapping[str, Any], Egress], Awaitable[Llm]]]] = {
     "echo": echo.build,
     "openai": openai.build,
 }
 
 
-async def build_llm(settings: Mapping[str, Any], previous: Llm | None = None) -> Llm:
+async def build_llm(
+    settings: Mapping[str, Any], previous: Llm | None = None, *, egress: Egress
+) -> Llm:
     """Build the provider that `settings["type"]` names. Touches no network.
 
     Raises:
@@ -25,7 +28,7 @@ async def build_llm(settings: Mapping[str, Any], previous: Llm | None = None) ->
     build = LLMS.get(kind) if isinstance(kind, str) else None
     if build is None:
         raise ProviderFailed("settings", f"llm.type must be one of {', '.join(sorted(LLMS))}")
-    return await build(settings)
+    return await build(settings, egress)
 
 
 async def probe_llm(llm: Llm) -> bool:

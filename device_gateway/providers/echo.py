@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
+from device_gateway.egress import Egress
+
 
 class EchoLlm:
     """Repeats the last words of the person, marked as an echo."""
@@ -20,7 +22,7 @@ class EchoLlm:
         """An echo holds nothing."""
 
 
-async def build(settings: Mapping[str, Any]) -> EchoLlm:
+async def build(settings: Mapping[str, Any], egress: Egress) -> EchoLlm:
     """Build from `{"type": "echo"}`."""
     return EchoLlm()
 

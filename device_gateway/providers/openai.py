@@ -4,6 +4,9 @@
 error answer is never repeated, because some services put the key into it, and redirects are not
 followed, because they would carry the key to another host.
 
+*It connects where it may.* Every address is shown to `egress` in the moment it is dialled, whatever
+name it was found by. Answers are asked for uncompressed and are never unfolded.
+
 *The probe costs nothing.* `GET {base_url}/models` is authenticated and free; a service that lacks
 that route (404, 405) is asked for a single token instead.
 
@@ -13,6 +16,7 @@ Reference: https://platform.openai.com/docs/api-reference/chat-streaming
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -21,6 +25,7 @@ import aiohttp
 import orjson
 from yarl import URL
 
+from device_gateway.egress import Egress
 from device_gateway.errors import ProviderFailed
 
 CONNECT_SECONDS: Final = 5.0
@@ -34,18 +39,29 @@ class OpenAiLlm:
     """One endpoint with one key and one model; `silence` in seconds, see SILENCE_SECONDS."""
 
     def __init__(
-        self, base_url: URL, api_key: str, model: str, silence: float = SILENCE_SECONDS
+        self,
+        base_url: URL,
+        api_key: str,
+        model: str,
+        egress: Egress,
+        silence: float = SILENCE_SECONDS,
     ) -> None:
-        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        headers = {"Accept-Encoding": "identity"}
+        if api_key:
+            headers["Authorization"] = f"Bearer {api_key}"
         self._base_url = base_url
         self._model = model
+        self._egress = egress
+        self._refused = ""
         self._http = aiohttp.ClientSession(
             headers=headers,
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=CONNECT_SECONDS, sock_read=silence
             ),
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=aiohttp.TCPConnector(limit=0, socket_factory=self._socket),
             read_bufsize=MAX_LINE_BYTES,
+            auto_decompress=False,
+            trust_env=False,  # a proxy would dial for us, and ask nobody
         )
 
     async def stream(self, messages: Sequence[dict[str, str]]) -> AsyncGenerator[str, None]:
@@ -111,9 +127,21 @@ class OpenAiLlm:
         except TimeoutError as late:
             raise ProviderFailed("timeout", f"{host} was silent for too long") from late
         except aiohttp.ClientConnectionError as broken:
+            if self._refused:
+                raise ProviderFailed("settings", self._refused) from None
             raise ProviderFailed("unavailable", f"{host} cannot be reached") from broken
         except (aiohttp.ClientError, ValueError) as odd:
             raise ProviderFailed("answer", f"{host} does not answer in HTTP we know") from odd
+
+    def _socket(self, info: aiohttp.AddrInfoType) -> socket.socket:
+        """A socket for an address that was found; it connects there and nowhere else."""
+        family, kind, protocol, _, address = info
+        host, found = str(self._base_url.host), str(address[0])
+        why = self._egress.refuses(host, found)
+        self._refused = f"{host} is {found}: {why} (provider_hosts)" if why else ""
+        if why:
+            raise OSError(self._refused)
+        return socket.socket(family, kind, protocol)
 
     def _check(self, response: aiohttp.ClientResponse) -> None:
         status = response.status
@@ -146,7 +174,7 @@ def _content(data: bytes) -> tuple[str, bool]:
     return piece if isinstance(piece, str) else "", last is not None
 
 
-async def build(settings: Mapping[str, Any]) -> OpenAiLlm:
+async def build(settings: Mapping[str, Any], egress: Egress) -> OpenAiLlm:
     """Build from `{"type": "openai", "base_url", "api_key", "model"}`; no network is touched.
 
     Raises:
@@ -157,7 +185,7 @@ async def build(settings: Mapping[str, Any]) -> OpenAiLlm:
         raise ProviderFailed("settings", "llm.model must name a model")
     if not isinstance(api_key, str) or not api_key.isascii() or not api_key.isprintable():
         raise ProviderFailed("settings", "llm.api_key must be a line of plain ASCII")
-    return OpenAiLlm(_base_url(settings.get("base_url")), api_key, model)
+    return OpenAiLlm(_base_url(settings.get("base_url")), api_key, model, egress)
 
 
 def _base_url(text: object) -> URL:

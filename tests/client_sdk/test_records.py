@@ -78,6 +78,14 @@ def test_a_frame_that_goes_on_after_its_end_is_refused() -> None:
         Record.decode(frame + b"x")
 
 
+def test_a38_a_frame_beyond_its_bound_is_not_looked_at() -> None:
+    frame = History().head.encode()
+
+    assert decode(frame, len(frame)).position == History().head.position
+    with pytest.raises(NotVerified, match="more than"):
+        decode(frame, len(frame) - 1)
+
+
 @given(st.binary(max_size=200))
 def test_noise_is_refused_and_never_crashes(noise: bytes) -> None:
     for frame in (noise, b"CC1R" + noise, b"CC1B" + noise):

@@ -142,6 +142,18 @@ def test_noise_foreign_namespaces_and_strangers_are_dropped_and_counted() -> Non
     assert replica.counters.dropped == 4
 
 
+def test_a38_a_message_beyond_its_bound_is_dropped_and_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    history = History()
+    replica = begun(history)
+    whole = history.add(put("prompt", "x")).encode()
+    monkeypatch.setattr("client_sdk.replica.MAX_FRAME", len(whole) - 1)
+
+    assert replica.on_frame(whole, 1, WALL) == []
+    assert replica.counters.dropped == 1
+
+
 def test_another_record_at_our_position_is_a_fork_and_is_told_once_in_a_while() -> None:
     history, other = History(), History()
     history.add(put("k", 1))

@@ -1,5 +1,7 @@
 """targeting.py: every operator, the law of the missing attribute, and refusals that help."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -159,3 +161,14 @@ def test_a_bad_rule_is_refused_with_its_place(rules, path, words):
 def test_depth_is_bounded():
     with pytest.raises(RuleInvalid, match="8 deep"):
         compile_rules([nested])
+
+
+def test_a17_there_is_no_regular_expression_and_a_glob_costs_what_its_length_says():
+    assert not {"regex", "matches", "re"} & set(OPERATORS)
+    evil = compile_rules([rule("glob", "a*" * 8 + "b")])
+    began = time.perf_counter()
+
+    for _ in range(20):
+        assert not evil({"x": "a" * 256})
+
+    assert time.perf_counter() - began < 2.0  # it is a few milliseconds; (a+)+$ would be years

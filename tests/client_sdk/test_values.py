@@ -10,11 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from client_sdk.errors import InvalidValue
-from client_sdk.values import FrozenDict, canonical, check_limits, freeze, parse_json, thaw
+from client_sdk.values import (
+    MAX_NODES,
+    FrozenDict,
+    canonical,
+    check_limits,
+    freeze,
+    parse_json,
+    thaw,
+)
 
 VALUE = {"a": [1, {"b": None}], "c": "text"}
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text()
+    st.none() | st.booleans() | st.integers(1 - 2**53, 2**53 - 1) | st.text()
     | st.floats(allow_nan=False, allow_infinity=False),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
@@ -92,9 +100,9 @@ def test_canonical_bytes_come_back_through_the_door(value):
         (b'{"a": {"b": 1, "c": 2, "b": 3}}', ".a.b", "twice"),
         (b'[{"a b": NaN}]', "[0]['a b']", "NaN"),
         (b"[1e999]", "[0]", "infinities"),
-        (b"[18446744073709551616]", "[0]", "64 bits"),
-        (b"[-9223372036854775809]", "[0]", "64 bits"),
-        (b"[" + b"9" * 5000 + b"]", "[0]", "64 bits"),
+        (b"[9007199254740992]", "[0]", "2\\^53"),
+        (b"[-9007199254740992]", "[0]", "2\\^53"),
+        (b"[" + b"9" * 5000 + b"]", "[0]", "2\\^53"),
         (b'["\\ud800"]', "[0]", "half of a pair"),
         (b'{"\\ud800": 1}', "", "half of a pair"),
         (b'"\xff"', "", "byte 1 is not UTF-8"),
@@ -113,8 +121,15 @@ def test_what_parsers_disagree_on_does_not_come_in(raw, path, words):
 
 
 def test_the_bounds_themselves_come_in():
-    assert parse_json(b"[18446744073709551615, -9223372036854775808]") == [2**64 - 1, -(2**63)]
+    assert parse_json(b"[9007199254740991, -9007199254740991]") == [2**53 - 1, -(2**53) + 1]
+    assert len(parse_json(b"[" + b"1," * (MAX_NODES - 2) + b"1]")) == MAX_NODES - 1
     assert parse_json(b"[" * 32 + b"]" * 32)
+
+
+@pytest.mark.parametrize("shape", [b"[1,%s1]", b'{"a":[%s1]}', b"[%s[]]"])
+def test_a11_a_value_of_too_many_parts_does_not_come_in(shape):
+    with pytest.raises(InvalidValue, match="more than 50000 parts"):
+        parse_json(shape % (b"[]," * MAX_NODES))
 
 
 @pytest.mark.parametrize("value", [{1: 2}, {"a": b"x"}, [object()], (float("inf"),)])

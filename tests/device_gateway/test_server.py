@@ -444,7 +444,7 @@ async def test_a_device_that_floods_leaves_the_others_their_turn(tmp_path):
                 ended = reads[0] > 10 * _BURST
                 return SimpleNamespace(type=WSMsgType.CLOSE if ended else WSMsgType.TEXT, data="x")
 
-        talk, live = SimpleNamespace(receive=lambda data: None), SimpleNamespace(heard=0.0)
+        talk, live = SimpleNamespace(receive=lambda data: True), SimpleNamespace(heard=0.0)
         await asyncio.gather(running._read(Full(), talk, live), watch())
 
     gaps = [after - before for before, after in itertools.pairwise(turns)]

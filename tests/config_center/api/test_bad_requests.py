@@ -53,8 +53,8 @@ BODIES: list[tuple[bytes, dict[str, str], int, str]] = [
     (b'{"value":NaN}', {}, 400, "NaN"),
     (b'{"value":[-Infinity]}', {}, 400, "NaN and infinities"),
     (b'{"value":1e999}', {}, 400, "NaN and infinities"),
-    (b'{"value":18446744073709551616}', {}, 400, "beyond 64 bits"),
-    (b'{"value":' + b"9" * 5000 + b"}", {}, 400, "beyond 64 bits"),
+    (b'{"value":18446744073709551616}', {}, 400, "beyond 2^53"),
+    (b'{"value":' + b"9" * 5000 + b"}", {}, 400, "beyond 2^53"),
     (b'{"value":"\xff"}', {}, 400, "is not UTF-8"),
     (b'{"value":"\\ud800"}', {}, 400, "half of a pair"),
     (b'{"value":{"\\ud800":1}}', {}, 400, "half of a pair"),
@@ -86,7 +86,7 @@ BODIES: list[tuple[bytes, dict[str, str], int, str]] = [
     (b"[" * 33 + b"]" * 33, YAML, 400, "more than 32 levels deep"),
     (b"a = ", TOML, 400, "not TOML"),
     (b"a = 1\na = 2", TOML, 400, "not TOML"),
-    (b"a = 18446744073709551616", TOML, 400, "beyond 64 bits"),
+    (b"a = 18446744073709551616", TOML, 400, "beyond 2^53"),
     (b"a = 2026-01-01", TOML, 400, "is not a JSON value"),
 ]
 
@@ -139,7 +139,7 @@ QUESTIONS: list[tuple[str, str, Any, str]] = [
     ("PUT", f"{PROMPT}/schema", {"json_schema": {"pattern": "("}}, "not a JSON Schema"),
     ("PUT", f"{PROMPT}/schema", {"json_schema": {"$ref": "file:///etc/passwd"}}, "not a JSON"),
     ("POST", f"{PROMPT}/rollback", {"to": 0}, "/to"),
-    ("POST", f"{PROMPT}/rollback", {"to": 2**64 - 1}, "/to"),
+    ("POST", f"{PROMPT}/rollback", {"to": 2**64 - 1}, ".to: "),
     ("POST", f"{PROMPT}/rollback", {"too": 1}, "did you mean to?"),
     ("POST", CHANGES, {"operations": []}, "/operations"),
     ("POST", CHANGES, {"operations": [{"op": "put", "key": "a"}]}, "send its value"),

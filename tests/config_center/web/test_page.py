@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -11,8 +12,9 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Page, Route, async_playwright, expect
 
+import config_center
 from config_center.access import Actor
 from config_center.center import Center
 from config_center.publishing import Put
@@ -151,7 +153,7 @@ async def test_with_a_token_of_a_prefix_it_shows_and_follows_what_is_within(tmp_
         assert b.errors == []
 
 
-async def test_what_people_publish_is_text_and_never_runs(tmp_path: Path) -> None:
+async def test_a7_what_people_publish_is_text_and_never_runs(tmp_path: Path) -> None:
     async with browser(tmp_path) as b:
         await put(b.opened, "evil", EVIL, format="text", comment=EVIL)
         await b.open()
@@ -161,6 +163,70 @@ async def test_what_people_publish_is_text_and_never_runs(tmp_path: Path) -> Non
 
         assert await b.page.evaluate("window.hurt") is None
         assert b.errors == []
+
+
+async def test_a7_what_devices_and_problems_say_is_text_and_never_runs(tmp_path: Path) -> None:
+    async with browser(tmp_path) as b:
+        row = {"device": EVIL, "instance": EVIL, "turns": EVIL}
+        row["keys"] = {EVIL: {"version": EVIL, "arm": EVIL}}  # type: ignore[assignment]
+        problem = {"type": EVIL, "detail": EVIL, "errors": [{"path": EVIL, "message": EVIL}]}
+
+        async def devices(route: Route) -> None:
+            await route.fulfill(json={"items": [row], "next": None})
+
+        async def refuse(route: Route) -> None:
+            await route.fulfill(status=422, json=problem)
+
+        await put(b.opened, "prompt", "one", format="text")
+        await b.page.route("**/devices?*", devices)
+        await b.page.route("**/keys/prompt", refuse)
+        await b.open()
+        await expect(b.page.locator("#devices")).to_contain_text("<img src=x")
+        await b.page.get_by_role("button", name="prompt").click()
+        await expect(b.page.locator("#problem")).to_contain_text("<img src=x")
+
+        assert await b.page.evaluate("window.hurt") is None
+        assert await b.page.locator("img, #devices script, #problem script").count() == 0
+        assert b.errors == []
+
+
+async def test_a7_the_browser_itself_refuses_what_the_page_would_never_do(tmp_path: Path) -> None:
+    """Were there a hole in the page, its policy stands behind it."""
+    tries = (
+        "document.body.innerHTML = '<img src=x onerror=window.hurt=1>'",
+        "document.body.insertAdjacentHTML('beforeend', '<b>x</b>')",
+        "document.write('<script>window.hurt=1</script>')",
+        "document.body.append(Object.assign(document.createElement('script'), {text: 'hurt=1'}))",
+    )
+    async with browser(tmp_path) as b:
+        await b.open()
+        for script in tries:
+            run = f"() => {{ try {{ {script}; return 'done' }} catch (e) {{ return e.name }} }}"
+            assert await b.page.evaluate(run) == "TypeError", script
+        style = "document.body.insertAdjacentElement('beforeend', document.createElement('p'))"
+        await b.page.evaluate(f"{style}.setAttribute('style', 'position:fixed')")
+        fixed = "getComputedStyle(document.body.lastChild).position"
+
+        assert await b.page.evaluate(fixed) == "static"
+        assert await b.page.evaluate("window.hurt") is None
+
+
+def test_a7_no_script_of_the_page_can_turn_text_into_markup() -> None:
+    sinks = re.compile(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|srcdoc"
+        r"|createContextualFragment|DOMParser|setHTML|javascript:|setTimeout\(\s*[\"'`]"
+    )
+    folder = Path(config_center.__file__).with_name("web")
+    files = sorted(folder.iterdir())
+
+    assert any(path.suffix == ".js" for path in files)
+    for path in files:
+        text = path.read_text()
+        assert not sinks.search(text), path
+        if path.suffix == ".html":
+            assert not re.search(
+                r"<style|\sstyle=|\son[a-z]+=|<script(?! type=.module. src=./)", text
+            )
 
 
 async def test_another_admins_change_is_seen_at_once_and_not_overwritten(tmp_path: Path) -> None:

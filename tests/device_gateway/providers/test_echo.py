@@ -1,10 +1,11 @@
 """providers/echo.py: honest where nothing is set up."""
 
+from device_gateway.egress import EVERYWHERE, Egress
 from device_gateway.providers import echo
 
 
 async def test_an_echo_says_that_it_is_one():
-    llm = await echo.build({"type": "echo"})
+    llm = await echo.build({"type": "echo"}, Egress.of(EVERYWHERE))
     await llm.probe()
 
     assert [piece async for piece in llm.stream([{"role": "user", "content": "hi"}])] == [

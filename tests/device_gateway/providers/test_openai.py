@@ -6,10 +6,12 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
+from device_gateway.egress import AND_THIS_MACHINE, EVERYWHERE, Egress
 from device_gateway.errors import ProviderFailed
 from device_gateway.providers import build_llm, close_llm, openai, probe_llm
 from device_gateway.stub_llm import StubLlm
 
+HERE = Egress.of(AND_THIS_MACHINE)
 SAY_HI = [{"role": "user", "content": "hi"}]
 
 
@@ -31,9 +33,9 @@ async def endpoint(**routes):
 
 
 @asynccontextmanager
-async def provider(base_url, api_key="sk-a"):
+async def provider(base_url, api_key="sk-a", egress=HERE):
     settings = {"type": "openai", "base_url": base_url, "api_key": api_key, "model": "m-1"}
-    llm = await build_llm(settings, None)
+    llm = await build_llm(settings, None, egress=egress)
     try:
         yield llm
     finally:
@@ -105,7 +107,7 @@ async def test_a_closed_port_is_unavailable():
 
 async def test_a_silent_service_is_late():
     async with StubLlm(delay=5.0) as stub:
-        llm = openai.OpenAiLlm(URL(stub.base_url), "sk-a", "m-1", silence=0.05)
+        llm = openai.OpenAiLlm(URL(stub.base_url), "sk-a", "m-1", HERE, silence=0.05)
         with pytest.raises(ProviderFailed) as failure:
             await anext(llm.stream(SAY_HI))
         await llm.close()
@@ -147,7 +149,7 @@ async def test_lines_without_words_are_passed_over():
 )
 async def test_settings_that_cannot_be_used_are_named(settings, word):
     with pytest.raises(ProviderFailed, match=word) as failure:
-        await build_llm(settings)
+        await build_llm(settings, egress=HERE)
 
     assert failure.value.kind == "settings"
 
@@ -170,3 +172,79 @@ async def test_a_stream_that_ends_in_the_middle_is_no_whole_answer():
 async def test_a_finish_reason_or_done_is_the_end_of_an_answer(end):
     async with endpoint(chat=answering(200, WORDS + end)) as url, provider(url) as llm:
         assert [piece async for piece in llm.stream(SAY_HI)] == ["One. "]
+
+
+REFUSED, NO_HOST = "must be listed as an address", "HTTP we know"  # aiohttp's own word
+HOSTS = [
+    ("127.0.0.1", REFUSED),
+    ("localhost", REFUSED),
+    ("[::ffff:127.0.0.1]", REFUSED),
+    ("0x7f.1", REFUSED),
+    ("2130706433", NO_HOST),
+    ("127.1", NO_HOST),
+]
+
+
+@pytest.mark.parametrize(("host", "why"), HOSTS)
+async def test_a23_this_machine_is_not_dialled_however_it_is_written(host, why):
+    asked = []
+
+    async def models(request):
+        asked.append(request.host)
+        return web.json_response({})
+
+    async with endpoint(models=models) as url:
+        base = url.replace("127.0.0.1", host)
+        async with provider(base, egress=Egress.of(EVERYWHERE)) as llm:
+            with pytest.raises(ProviderFailed, match=why):
+                await probe_llm(llm)
+        async with provider(url) as llm:  # where it is listed, it is
+            await probe_llm(llm)
+
+    assert len(asked) == 1
+
+
+async def test_a23_a_name_that_changes_its_mind_is_judged_by_what_is_dialled(monkeypatch):
+    """DNS rebinding: whatever was looked up before, the socket is asked for this address."""
+    async with endpoint(models=answering(200, "{}")) as url:
+        port = URL(url).port
+        base = f"http://friendly.example:{port}/v1"
+        async with provider(base, egress=Egress.of(["*", "friendly.example"])) as llm:
+
+            async def here(host, port=0, family=0):
+                address = {"host": "127.0.0.1", "port": port, "family": 2, "proto": 0, "flags": 0}
+                return [{"hostname": host, **address}]
+
+            monkeypatch.setattr(llm._http.connector._resolver, "resolve", here)
+            with pytest.raises(ProviderFailed, match="must be listed as an address"):
+                await probe_llm(llm)
+
+
+async def test_a23_a_redirect_is_not_followed():
+    asked = []
+
+    async def away(request):
+        asked.append(request.path)
+        raise web.HTTPFound("/v1/models?elsewhere")
+
+    async with endpoint(models=away) as url, provider(url) as llm:
+        with pytest.raises(ProviderFailed):
+            await probe_llm(llm)
+
+    assert asked == ["/v1/models"]
+
+
+async def test_a14_an_answer_that_comes_compressed_is_never_unfolded():
+    import gzip
+
+    bomb = gzip.compress(b"data: " + b"x" * 50_000_000)
+
+    async def chat(request):
+        assert request.headers["Accept-Encoding"] == "identity"
+        return web.Response(body=bomb, headers={"Content-Encoding": "gzip"})
+
+    async with endpoint(chat=chat) as url, provider(url) as llm:
+        with pytest.raises(ProviderFailed) as failure:
+            await anext(llm.stream(SAY_HI))
+
+    assert failure.value.kind == "answer"

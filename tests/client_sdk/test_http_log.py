@@ -2,24 +2,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from pathlib import Path
 
 import pytest
+from aiohttp import web
 
-from config_center.http_log import HTTP_LOG
-from tests.config_center.api.world import center
+from client_sdk.http_log import http_log
+
+HTTP_LOG = http_log("test")
 
 
 async def test_bytes_that_are_no_request_are_answered_and_logged_in_one_line(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
-    async with center(tmp_path / "data") as opened:
-        host, port = opened.url.removeprefix("http://").split(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
+    runner = web.AppRunner(web.Application(), logger=HTTP_LOG, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        reader, writer = await asyncio.open_connection(*runner.addresses[0][:2])
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nB\x01d: y\r\n\r\n")
         answer = await asyncio.wait_for(reader.read(200), 10)
         writer.close()
+    finally:
+        await runner.cleanup()
 
     assert answer.startswith((b"HTTP/1.0 400", b"HTTP/1.1 400"))
     (record,) = [record for record in caplog.records if record.name == HTTP_LOG.name]

@@ -9,9 +9,14 @@ import logging
 
 from aiohttp.http_exceptions import HttpProcessingError
 
-HTTP_LOG = logging.getLogger("config_center.http")
-
 _SHOWN = 120
+
+
+def http_log(program: str) -> logging.Logger:
+    """The logger for the server of a program."""
+    log = logging.getLogger(f"{program}.http")
+    log.addFilter(_NO_TRACE)  # once, however often it is asked for
+    return log
 
 
 class _NoTrace(logging.Filter):
@@ -25,4 +30,4 @@ class _NoTrace(logging.Filter):
         return True
 
 
-HTTP_LOG.addFilter(_NoTrace())
+_NO_TRACE = _NoTrace()
