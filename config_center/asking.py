@@ -13,7 +13,7 @@ from config_center.problems import invalid, too_large
 from config_center.publishing import MISSING, Condition, Operation, Put, check_key
 
 if TYPE_CHECKING:
-    from config_center.settings import Limits
+    from config_center.bounds import Limits
 
 _FIELDS = ("op", "key", "value", "format", "if_version")
 _OPS = ("put", "delete")

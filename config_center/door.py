@@ -34,9 +34,10 @@ if TYPE_CHECKING:
     from config_center.access import Actor
     from config_center.admission import Refusal
     from config_center.api.route import Route
+    from config_center.bounds import Admission
     from config_center.metrics import Metrics
     from config_center.service import Service
-    from config_center.settings import Admission, Settings
+    from config_center.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from client_sdk.contents import Rollout
     from client_sdk.sealing import FieldPath, RingEntry, Sealer
     from client_sdk.state import Entry, NamespaceState
+    from config_center.bounds import Limits
     from config_center.schemas import Binding
-    from config_center.settings import Limits
 
 MISSING: Any = object()
 MAX_COMMENT = 1_000

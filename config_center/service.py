@@ -31,7 +31,7 @@ from config_center.reports import Reports
 from config_center.review.drafts import Drafts
 from config_center.review.policies import Policies
 from config_center.review.policy import center_freeze
-from config_center.rollouts.plan import Move
+from config_center.rollouts.moves import Rollouts
 from config_center.schemas import binding_of, compile_binding, kinds_json
 from config_center.scopes import EVERYTHING
 from config_center.secrets.exchange import Exchange
@@ -45,12 +45,12 @@ if TYPE_CHECKING:
     from client_sdk.state import NamespaceState
     from config_center.access import Actor
     from config_center.audit.audit import Audit
+    from config_center.bounds import Limits
     from config_center.ledger.ledger import Ledger
     from config_center.ledger.registry import Registry
     from config_center.rotation import Rotation
     from config_center.scopes import Reach
     from config_center.secrets.exchange import HeldKeks
-    from config_center.settings import Limits
 
 __all__ = ["Answer", "Service"]
 
@@ -80,6 +80,7 @@ class Service:
         self._changes = Changes(
             lambda: self.keks.all, clock_ms, rng, lambda: center_freeze(registry.system.state)
         )
+        self.rollouts = Rollouts(self._space, self._changes)
         self.secrets = Secrets(self._space, self._changes, self.keks)
         self.tokens = Tokens(registry, rng, clock_ms)
         self.login = LoggingIn(oidc or Oidc(), self.tokens, rng)
@@ -303,44 +304,6 @@ class Service:
     def kinds(self) -> list[dict[str, Any]]:
         """Module kinds with their JSON Schema."""
         return kinds_json()
-
-    def rollouts(
-        self, ns: str, limit: int, after: str | None, reach: Reach = EVERYTHING
-    ) -> dict[str, Any]:
-        """Rollouts all of whose keys are within the reach, running ones first."""
-        space = self._space(ns)
-        stories = space.past.book.stories()
-        seen = [s for s in stories if all(reach.holds(ns, key) for key in s.keys)]
-        rows = [space.story_words(story) for story in seen]
-        return reading.page(rows, "id", limit, after)
-
-    def rollout(self, ns: str, which: str) -> dict[str, Any]:
-        """One rollout, by id or by a key. Raises Problem 404."""
-        space = self._space(ns)
-        story = space.past.book.find(which)
-        if story is None:
-            raise not_found(f"there is no rollout {which[:128]!r}; GET .../rollouts lists them")
-        return space.story_words(story)
-
-    async def move_rollout(
-        self,
-        ns: str,
-        which: str,
-        verb: str,
-        body: dict[str, Any],
-        actor: Actor,
-        idempotency_key: str | None = None,
-        urgent: bool = False,
-    ) -> Answer:
-        """
-        Step, pause, resume, promote or abort. Raises Problem 404, 409.
-
-        A retry under the same key moves nothing: it answers the rollout that was moved, as it is.
-        """
-        asked = {"rollout": which, **body}
-        wish = Wish(actor, verb, asked, body.get("comment", ""), idempotency_key, urgent)
-        move = Move(verb, body.get("percent"), bool(body.get("force")))
-        return await self._changes.move(self._space(ns), which, move, wish)
 
     def namespaces(self, actor: Actor) -> list[dict[str, Any]]:
         """The namespaces this actor can see."""

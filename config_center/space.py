@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from client_sdk.records import Record
     from client_sdk.sealing import Rng
     from client_sdk.state import Entry, NamespaceState
+    from config_center.bounds import Limits
     from config_center.ledger.ledger import Ledger
     from config_center.ledger.words import Planned
     from config_center.publishing import Change
     from config_center.rollouts.book import Story
     from config_center.scopes import Reach
-    from config_center.settings import Limits
 
 _NEAR = 50
 

@@ -41,8 +41,10 @@ async def test_publish_canary_promote_and_rollback_reach_a_client_over_redis(
                 await put("two", rollout={"percent": 100, "unit": "device"})
                 await until(lambda: unit.get("prompt") == "two")
                 assert client.get("prompt") == "one"
-                (ident,) = [each["id"] for each in service.rollouts("default", 10, None)["items"]]
-                await service.move_rollout("default", ident, "promote", {}, ADMIN)
+                (ident,) = [
+                    each["id"] for each in service.rollouts.listed("default", 10, None)["items"]
+                ]
+                await service.rollouts.move("default", ident, "promote", {}, ADMIN)
                 await until(lambda: client.get("prompt") == "two")
                 await service.rollback("default", "prompt", None, ADMIN)
                 await until(lambda: client.get("prompt") == "one")

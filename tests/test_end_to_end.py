@@ -106,7 +106,7 @@ async def test_a_pair_goes_to_the_devices_whose_bucket_says_so_then_to_all_then_
         during = await all_of_it.say("two")
         told = {device.mac: len(device.notices) for device in all_of_it.devices}
 
-        moved = await all_of_it.service.move_rollout("default", salt, "promote", {}, ADMIN)
+        moved = await all_of_it.service.rollouts.move("default", salt, "promote", {}, ADMIN)
         await all_of_it.served(moved.etag.strip('"'))
         after = await all_of_it.say("three")
 

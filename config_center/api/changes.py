@@ -69,7 +69,7 @@ async def list_rollouts(call: Call) -> web.Response:
     """Rollouts, running ones first."""
     limit = call.number("limit", 100, 1, 1000)
     reach = call.actor.reach
-    return answer(call.service.rollouts(call.ns, limit, call.query("after"), reach))
+    return answer(call.service.rollouts.listed(call.ns, limit, call.query("after"), reach))
 
 
 async def get_rollout(call: Call) -> web.Response:
@@ -83,7 +83,7 @@ async def move_rollout(call: Call) -> web.Response:
     body = (await call.body(_MOVES[verb])).model_dump(exclude_none=True)
     if not call.actor.reach.whole(call.ns):
         _reached(call)
-    done = await call.service.move_rollout(
+    done = await call.service.rollouts.move(
         call.ns,
         call.path("id"),
         verb,
@@ -106,7 +106,7 @@ _MOVES: dict[str, type[MoveBody]] = {
 
 def _reached(call: Call) -> dict[str, Any]:
     """The rollout that is asked for. Raises Problem 404, and 403 when any key of it is beyond."""
-    found = call.service.rollout(call.ns, call.path("id"))
+    found = call.service.rollouts.one(call.ns, call.path("id"))
     require_keys(call.actor, call.ns, [row["key"] for row in found["keys"]])
     return found
 

@@ -87,12 +87,7 @@ class Ledger:
     """
 
     def __init__(
-        self,
-        ns: str,
-        store: Store,
-        journal: Journal,
-        key: SigningKey,
-        verifier: Verifier,
+        self, ns: str, store: Store, journal: Journal, key: SigningKey, verifier: Verifier
     ) -> None:
         self.ns = ns
         self.store = store

@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from client_sdk.records import Header
     from client_sdk.sealing import Rng
     from client_sdk.state import NamespaceState
+    from config_center.bounds import Limits
     from config_center.changes import Changes
     from config_center.ledger.registry import Registry
-    from config_center.settings import Limits
     from config_center.space import Space
 
 log = logging.getLogger(__name__)

@@ -10,11 +10,11 @@ from pathlib import Path
 from client_sdk.keks import Kek, Keks
 from config_center.access import Actor
 from config_center.audit.audit import Audit
+from config_center.bounds import Limits
 from config_center.keys import KeyFiles
 from config_center.rotation import Rotation
 from config_center.secrets.exchange import HeldKeks
 from config_center.service import Service
-from config_center.settings import Limits
 from config_center.store.base import Store
 from tests.config_center.ledger.world import center
 

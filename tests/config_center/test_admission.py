@@ -9,7 +9,7 @@ import pytest
 from client_sdk.allowance import Allowance
 from client_sdk.route import Pace, Route
 from config_center.admission import Buckets, Gate, Refusal, Rules, address_of
-from config_center.settings import Admission
+from config_center.bounds import Admission
 
 ONE_A_SECOND = Allowance(1.0, 2.0)
 

@@ -11,12 +11,12 @@ import pytest
 
 from client_sdk.reports import Report, report_key
 from config_center.access import Actor, authenticate
+from config_center.bounds import Limits
 from config_center.ledger.pruning import Pruner
 from config_center.problems import Problem
 from config_center.publishing import Put
 from config_center.retention import Keep
 from config_center.service import Service
-from config_center.settings import Limits
 from config_center.store.memory import MemoryStore
 from tests.config_center.service_world import ALICE, NOW, service
 
@@ -75,16 +75,18 @@ async def test_a_canary_is_stepped_and_promoted(tmp_path: Path) -> None:
         done = await put(center, "prompt", "new", rollout={**TEN, "steps": [25, 50]})
         assert (done["version"], done["latest"]) == (1, 2)
 
-        assert (await center.move_rollout(NS, "prompt", "step", {}, ALICE)).body["percent"] == 25
-        shrink = center.move_rollout(NS, "prompt", "step", {"percent": 5}, ALICE)
+        assert (await center.rollouts.move(NS, "prompt", "step", {}, ALICE)).body["percent"] == 25
+        shrink = center.rollouts.move(NS, "prompt", "step", {"percent": 5}, ALICE)
         assert await refusal(shrink) == ("would-shrink", {"percent": 25.0})
         forced = {"percent": 5, "force": True}
-        assert (await center.move_rollout(NS, "prompt", "step", forced, ALICE)).body["percent"] == 5
-        await center.move_rollout(NS, "prompt", "pause", {}, ALICE)
-        grow = center.move_rollout(NS, "prompt", "step", {"percent": 60}, ALICE)
+        assert (await center.rollouts.move(NS, "prompt", "step", forced, ALICE)).body[
+            "percent"
+        ] == 5
+        await center.rollouts.move(NS, "prompt", "pause", {}, ALICE)
+        grow = center.rollouts.move(NS, "prompt", "step", {"percent": 60}, ALICE)
         assert (await refusal(grow))[0] == "rollout-paused"
-        await center.move_rollout(NS, "prompt", "resume", {}, ALICE)
-        ended = (await center.move_rollout(NS, done["rollout"]["id"], "promote", {}, ALICE)).body
+        await center.rollouts.move(NS, "prompt", "resume", {}, ALICE)
+        ended = (await center.rollouts.move(NS, done["rollout"]["id"], "promote", {}, ALICE)).body
 
         assert (ended["state"], ended["keys"]) == (
             "promoted",
@@ -93,7 +95,7 @@ async def test_a_canary_is_stepped_and_promoted(tmp_path: Path) -> None:
         told = [decision["what"] for decision in ended["decisions"]]
         assert told == ["start", "step", "step", "pause", "resume", "promote"]
         assert (get(center, "prompt")["version"], get(center, "prompt")["value"]) == (2, "new")
-        again = center.move_rollout(NS, "prompt", "abort", {}, ALICE)
+        again = center.rollouts.move(NS, "prompt", "abort", {}, ALICE)
         assert (await refusal(again))[0] == "rollout-ended"
 
 
@@ -101,7 +103,7 @@ async def test_an_aborted_number_is_never_given_out_again(tmp_path: Path) -> Non
     async with service(tmp_path) as center:
         first = await put(center, "prompt", "canary", rollout=TEN)
         assert (first["version"], first["latest"]) == (None, 1)
-        await center.move_rollout(NS, "prompt", "abort", {}, ALICE)
+        await center.rollouts.move(NS, "prompt", "abort", {}, ALICE)
         with pytest.raises(Problem):
             center.key_bytes(NS, "prompt")
 
@@ -127,7 +129,7 @@ async def test_while_a_rollout_runs_its_keys_are_left_alone_or_it_is_superseded_
             assert (name, members["rollout"]) == ("rollout-running", ident)
         await put(center, "a", 3, supersede=True)
 
-        assert center.rollout(NS, ident)["state"] == "aborted"
+        assert center.rollouts.one(NS, ident)["state"] == "aborted"
         assert (get(center, "a")["version"], get(center, "b")["version"]) == (3, 1)
         assert get(center, "b")["rollout"] is None
         assert get(center, "a")["revision"] == get(center, "b")["revision"]
@@ -170,7 +172,7 @@ async def test_a_canary_can_remove_a_key(tmp_path: Path) -> None:
         got = center.resolve(NS, "prompt", "AA:BB", {})
         assert (got["arm"], got["version"], got["value"]) == ("canary", None, None)
 
-        ended = await center.move_rollout(NS, "prompt", "promote", {}, ALICE)
+        ended = await center.rollouts.move(NS, "prompt", "promote", {}, ALICE)
 
         assert ended.body["state"] == "promoted"
         assert center.keys(NS, "", 10, None)["items"] == []
@@ -200,7 +202,7 @@ async def test_a_retry_answers_the_same_body_even_after_a_restart(tmp_path: Path
         assert await put(center, "prompt", "x", idempotency_key="k", rollout=TEN) == first
         other = put(center, "prompt", "y", idempotency_key="k", rollout=TEN)
         assert (await refusal(other))[0] == "id-reused"
-        assert center.rollout(NS, "prompt")["id"] == first["rollout"]["id"]
+        assert center.rollouts.one(NS, "prompt")["id"] == first["rollout"]["id"]
         assert get(center, "prompt")["author"] == "alice"
         assert (await center.change_state(NS, "k", ALICE))["change"] == first["change"]
         assert (await center.change_state(NS, first["change"], ALICE))["state"] == "acknowledged"
@@ -337,7 +339,7 @@ async def test_a_report_counts_only_when_its_instance_signed_it(tmp_path: Path) 
 
         assert center.instances(NS, 10, None)["items"][0]["position"] == "1-3"
         assert [row["device"] for row in center.devices(NS, 10, None)["items"]] == ["aa"]
-        units = center.rollout(NS, "prompt")["units"]
+        units = center.rollouts.one(NS, "prompt")["units"]
         assert units == {"assigned": 1, "applied": 1, "refused": 0, "silent": 0}
         forged = Report("gw-1", "i", 2, 1, NS, body).encode(report_key("cc_other"))
         assert (await refusal(center.report(NS, forged, actor)))[0] == "forbidden"
@@ -455,7 +457,7 @@ async def test_a_pruned_version_is_said_to_be_pruned_and_when(tmp_path: Path) ->
         assert (await center.rollback(NS, "k", None, ALICE)).body["rollback_of"] == 7
     async with service(tmp_path) as center:  # another store: read from base and rows
         shown = get(center, "canary")
-        story = center.rollout(NS, "canary")
+        story = center.rollouts.one(NS, "canary")
 
         assert (shown["comment"], shown["author"]) == ("the stable one", "alice")
         assert (story["state"], story["keys"]) == (

@@ -390,7 +390,7 @@ async def test_a_draft_may_hold_a_rollout_removals_and_texts(tmp_path: Path) -> 
         done = await approve(center, draft)
 
         assert done["rollout"]["percent"] == 10
-        await center.move_rollout(NS, "conf", "promote", {}, PAT)
+        await center.rollouts.move(NS, "conf", "promote", {}, PAT)
         shown = orjson.loads(center.key_bytes(NS, "conf")[0])
         assert (shown["value"], shown["text"]) == ({"a": 1}, "a: 1\n")
         with pytest.raises(Problem):

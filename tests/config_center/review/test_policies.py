@@ -75,16 +75,16 @@ async def test_in_a_freeze_one_person_takes_back_and_nobody_gives_out(tmp_path: 
         assert frozen["frozen"]["reason"] == "incident 4711"
 
         for verb, body in (("promote", {}), ("step", {"percent": 50}), ("resume", {})):
-            move = center.move_rollout(NS, "other", verb, body, PAT)
+            move = center.rollouts.move(NS, "other", verb, body, PAT)
             assert await refusal(move) == "frozen", verb
         assert await refusal(center.delete(NS, "prompt", PAT)) == "frozen"
         assert await refusal(center.set_schema(NS, "llm", {"kind": "llm"}, ALICE)) == "frozen"
         assert await refusal(center.delete_namespace(NS, ALICE)) == "frozen"
         await center.rollback(NS, "prompt", None, PAT)
         shrink = {"percent": 1, "force": True}
-        await center.move_rollout(NS, "other", "step", shrink, PAT)
-        await center.move_rollout(NS, "other", "pause", {}, PAT)
-        await center.move_rollout(NS, "other", "abort", {}, PAT)
+        await center.rollouts.move(NS, "other", "step", shrink, PAT)
+        await center.rollouts.move(NS, "other", "pause", {}, PAT)
+        await center.rollouts.move(NS, "other", "abort", {}, PAT)
 
         await center.policies.unfreeze(NS, "it is over", ALICE)
         await put(center, "better")
@@ -142,7 +142,7 @@ async def test_a_namespace_may_want_every_publish_staged(tmp_path: Path) -> None
         everybody = {"percent": 100, "unit": "device"}
         assert await refusal(put(center, 1, rollout=everybody)) == "needs-rollout"
         await put(center, 1, rollout=TEN)
-        await center.move_rollout(NS, "prompt", "promote", {}, PAT)
+        await center.rollouts.move(NS, "prompt", "promote", {}, PAT)
         await put(center, 2, urgent=True, comment="it burns")
 
 
