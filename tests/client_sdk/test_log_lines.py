@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 
@@ -15,17 +14,14 @@ FORGED = "ok\n2026-01-01 00:00:00,000 INFO admin logged in\r\x1b[2J\x9b31m\u202e
 
 
 @pytest.fixture(params=["text", "json"])
-def said(request: pytest.FixtureRequest) -> Iterator[tuple[logging.Logger, io.StringIO]]:
+def said(request: pytest.FixtureRequest) -> tuple[logging.Logger, io.StringIO]:
     """A logger that writes lines of this form."""
     out = io.StringIO()
     handler = logging.StreamHandler(out)
     handler.setFormatter(LINES[request.param]())
-    logger = logging.getLogger(f"test.lines.{request.param}")
-    logger.propagate = False
+    logger = logging.Logger("lines")  # in no tree: a report of it could not leave a test's process
     logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    yield logger, out
-    logger.removeHandler(handler)
+    return logger, out
 
 
 def test_a21_what_was_sent_to_us_forges_no_line(said: tuple[logging.Logger, io.StringIO]) -> None:
