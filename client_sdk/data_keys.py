@@ -59,6 +59,11 @@ class DataKeys:
         self.ring = without_shredded(ring, keys)
         self.lacking = False
 
+    @property
+    def needed(self) -> bool:
+        """False where nothing is sealed."""
+        return self.lacking or bool(self.ring)
+
     def wants(self, ids: Collection[str]) -> bool:
         """
         True when it is time to ask for the ring, with the KEKs ``ids`` in hand: it lacks a key, or

@@ -346,7 +346,7 @@ class Following:
         while True:
             await asyncio.sleep(self._plan.timing.report)
             await self._note_beat()
-            keks = await asyncio.to_thread(self._plan.kek_ids)
+            keks = await asyncio.to_thread(self._plan.kek_ids) if self.data_keys.needed else ()
             if self.data_keys.wants(keks) and await self._read_ring():
                 await self.retry(crashed=False)
 

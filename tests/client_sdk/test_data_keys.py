@@ -19,8 +19,9 @@ def test_a_body_names_its_data_keys():
 
 def test_a_change_that_names_an_unknown_key_lacks_it_until_the_ring_is_read():
     keys = DataKeys()
+    assert not keys.needed
     keys.take({"a": "old:AAAA"}, (), ())
-    assert not keys.lacking
+    assert (keys.lacking, keys.needed) == (False, True)
 
     keys.take(None, bodies_naming("b"), ())
     assert (keys.lacking, keys.wants(())) == (True, True)
