@@ -31,7 +31,7 @@ from config_center.checks import Level, judge
 from config_center.embedded import EmbeddedStore
 from config_center.examining import Examiner
 from config_center.journal import Journal
-from config_center.keys import SECRETS, SIGNING, KeyFiles, load_or_create
+from config_center.keys import SIGNING, KeyFiles, load_or_create
 from config_center.ledger.keeper import Rhythm
 from config_center.ledger.registry import SYSTEM, Registry
 from config_center.looking import look_at_machine
@@ -95,10 +95,12 @@ class Center:
         self._stack.callback(lock.release)
         source = self.settings.kek_source
         keys = await asyncio.to_thread(load_or_create, data, secrets.token_bytes, source)
-        kept = [(SIGNING, keys.signing.seed), *((SECRETS, kek.secret) for kek in keys.keks.keys)]
-        for name, secret in kept:
-            refuse_weak(data / name, secret, "a center makes its own at its first start")
         held = HeldKeks(keys.keks, self.settings.keks_in(data))
+        for where, secret in (
+            (data / SIGNING, keys.signing.seed),
+            *((held.where, kek.secret) for kek in keys.keks.keys),
+        ):
+            refuse_weak(where, secret, "a center makes its own at its first start")
         self.store_url = await self._store()
         store = open_store(
             self.store_url, _retention(self.settings), replicas=self.settings.ack_replicas

@@ -18,6 +18,7 @@ _MEND = {
     "store-unavailable": "see to the store, and to the disk of the journal",
     "store-empty": "bring the store's data back, or config-center restore --from-journal -n {ns}",
     "tampered": "find out who writes to the store (ACL LIST), then put it right",
+    "key-refused": "config-center trust rotate gives this center another signing key",
     "history-incomplete": "start the center that has it, or restore --accept-loss -n {ns}",
 }
 

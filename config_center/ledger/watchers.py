@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from client_sdk.records import Beat, Record
 
 _BOUND = 1000
-_AT_ONCE = 32
+_AT_ONCE = 8
 
 
 class Watcher:

@@ -17,9 +17,9 @@ import aiohttp
 import orjson
 import pytest
 
+from client_sdk.keks import Kek, open_source
 from client_sdk.listening import Bounds
 from client_sdk.plan import Plan
-from client_sdk.sealing import Kek
 from client_sdk.settings import ClientSettings, parse_url
 from client_sdk.signing import SigningKey
 from config_center.api import ROUTES
@@ -470,11 +470,11 @@ def test_a22_whatever_holds_a_secret_does_not_show_it(tmp_path: Path) -> None:
     keys = load_or_create(tmp_path, lambda size: CANARY.encode().ljust(size, b"-")[:size])
     plan = Plan(
         addresses=client.urls, namespace="default", instance="gw", labels={}, token=CANARY,
-        trust=None, secret_key=CANARY, state=tmp_path, timeout=1.0, defaults={},
+        trust=None, secret_key=open_source("text", CANARY, "SECRET_KEY"), state=tmp_path, timeout=1.0, defaults={},
         timing=None, pace=None, report_every=1.0,  # type: ignore[arg-type]
     )  # fmt: skip
     held: list[object] = [
-        settings, client, parse_url(url), plan, keys, keys.kek, keys.signing,
+        settings, client, parse_url(url), plan, keys, keys.keks, plan.secret_key, keys.signing,
         Kek.from_secret(CANARY.encode().ljust(32, b"-")),
         SigningKey(CANARY.encode().ljust(32, b"-")[:32]),
     ]  # fmt: skip

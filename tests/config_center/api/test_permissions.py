@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from client_sdk.errors import SettingInvalid
+from client_sdk.keks import Kek
 from client_sdk.private_files import write_private
-from client_sdk.sealing import Kek
 from config_center.access import PERMISSIONS, Actor
 from config_center.api import PEER_ROUTES, ROUTES
 from config_center.api.matrix import allowed
@@ -270,7 +270,7 @@ async def test_a2_a_center_does_not_start_on_an_admin_token_that_can_be_guessed(
 
 
 async def test_a2_a_center_does_not_start_on_a_key_that_can_be_guessed(tmp_path: Path) -> None:
-    Kek.from_secret(bytes(range(32))).save(tmp_path / "secrets.key")
+    write_private(tmp_path / "secrets.key", Kek.from_secret(bytes(range(32))).line + "\n")
 
     with pytest.raises(SettingInvalid, match=r"secrets\.key follows a pattern"):
         async with center(tmp_path):

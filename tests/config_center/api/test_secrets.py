@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 from pathlib import Path
 from typing import Any
@@ -151,7 +152,7 @@ def holders(folder: Path, wrapped: bytes) -> list[str]:
 async def test_a45_a_center_that_is_given_another_key_does_not_start(
     tmp_path: Path, source: str
 ) -> None:
-    kek, other = Kek.from_secret(b"a" * 32), Kek.from_secret(b"b" * 32)
+    kek, other = (Kek.generate(random.Random(seed).randbytes) for seed in (1, 2))
 
     def given(key: Kek) -> dict[str, str]:
         return {source: f"echo {key.line}" if source.endswith("command") else key.line}

@@ -212,7 +212,8 @@ async def test_a21_comment_and_token_name_cannot_forge_a_line(
     forged = FORGED.replace("\ud800", "")
     async with http(tmp_path) as api:
         before = (await exported(api)).count(b"\n")
-        _, made, _ = await api("POST", "/v1/tokens", {"name": forged, "role": "publisher"})
+        refused, _, _ = await api("POST", "/v1/tokens", {"name": forged, "role": "publisher"})
+        _, made, _ = await api("POST", "/v1/tokens", {"name": "eve", "role": "publisher"})
         eve = api.with_token(made["token"])
         await eve("PUT", f"{KEYS}/prompt", {"value": 1, "comment": forged})
         await eve("PUT", f"{KEYS}/prompt", {"value": 1, "comment": forged}, **{"If-Match": '"9"'})
@@ -220,7 +221,8 @@ async def test_a21_comment_and_token_name_cannot_forge_a_line(
         entries = await told(api)
 
     text = export.decode("utf-8")
-    assert text.count("\n") == before + 3
+    assert refused == 400
+    assert text.count("\n") == before + 4
     assert all(line.isprintable() for line in text.split("\n"))
     assert all(entry.get("comment", "").isprintable() for entry in entries)
     logged = [r.getMessage() for r in caplog.records if r.name.startswith("config_center.audit")]

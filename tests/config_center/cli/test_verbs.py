@@ -44,7 +44,9 @@ def remote_verbs() -> list[list[str]]:
         *(["devices", "ls"], ["namespace", "ls"], ["token", "ls"], ["trust"]),
         *(["devices", "explain", "d", "k"], ["devices", "admit", "d"], ["devices", "refuse", "d"]),
         *(["namespace", "create", "n"], ["namespace", "delete", "n", "--yes"], ["whoami"]),
-        *(["rollout", "ls"], ["schema", "ls"]),
+        *(["rollout", "ls"], ["schema", "ls"], ["audit", "ls"], ["trust", "show"]),
+        *(["trust", "rotate"], ["trust", "retire", "k"], ["trust", "revoke", "k"]),
+        ["trust", "records", "k"],
         *(["schema", "get", "k"], ["schema", "set", "k", "--kind", "llm"]),
         *(["token", "create", "t", "--role", "reader"], ["token", "revoke", "t"]),
         *(["orphans", "ls"], ["orphans", "replay", "i"], ["orphans", "drop", "i"]),
@@ -90,6 +92,8 @@ def test_every_verb_is_walked_here() -> None:
     local = {("serve",), ("up",), ("version",), ("completion",)}
     local |= {("config", each) for each in ("check", "env", "doc")}
     local |= {("export",), ("acl",), ("doctor",)}  # no JSON, asks nobody, looks by itself
+    local |= {("audit", "export"), ("audit", "verify")}  # to a file, and of one
+    local |= {("trust", each) for each in ("request", "sign", "install")}  # files too
     walked = {tuple(words[: len(verb)]) for words in remote_verbs() for verb in verbs()}
 
     assert set(verbs()) - local <= walked
@@ -210,7 +214,7 @@ async def test_a_key_with_a_canary_says_how_to_go_on_and_rollback_says_what_it_d
         assert "--format json makes it a value" in noted
         _, missing = await verb("get", "kk")
         assert missing.endswith("did you mean k?\n")
-        assert await verb("whoami") == (0, "admin: admin\n")
+        assert await verb("whoami") == (0, "admin: admin, all namespaces\n")
 
 
 async def test_a_watch_goes_on_where_it_broke(tmp_path: Path) -> None:

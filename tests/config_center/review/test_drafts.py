@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
+from client_sdk.keks import Keks
 from client_sdk.sealing import open_value
 from config_center.access import Actor
 from config_center.ledger.words import Committed
@@ -312,7 +313,7 @@ async def test_a_secret_in_a_draft_is_sealed_where_it_lies_and_masked_where_it_i
         assert entry.content.body is not None
         sealed = orjson.loads(entry.content.body)
         ring = center.spaces[NS]._known_ring()
-        assert open_value(sealed, NS, "llm", ring, KEK)["api_key"] == SECRET
+        assert open_value(sealed, NS, "llm", ring, Keks((KEK,)))["api_key"] == SECRET
     files = await asyncio.to_thread(lambda: [p for p in tmp_path.iterdir() if p.is_file()])
     held = b"".join([await asyncio.to_thread(path.read_bytes) for path in files])
     assert b"sealed" in held
@@ -341,7 +342,7 @@ async def test_secrets_that_were_drafted_before_the_first_publish_still_open(
         entry = space.ledger.state.entries["llm"]
         assert entry.content is not None
         sealed = orjson.loads(entry.content.body or b"")
-        assert open_value(sealed, NS, "llm", space._known_ring(), KEK)["api_key"] == SECRET
+        assert open_value(sealed, NS, "llm", space._known_ring(), Keks((KEK,)))["api_key"] == SECRET
         assert one.ledger(NS).ring["fp"] == before
 
 
