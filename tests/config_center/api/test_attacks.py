@@ -470,7 +470,8 @@ def test_a22_whatever_holds_a_secret_does_not_show_it(tmp_path: Path) -> None:
     keys = load_or_create(tmp_path, lambda size: CANARY.encode().ljust(size, b"-")[:size])
     plan = Plan(
         addresses=client.urls, namespace="default", instance="gw", labels={}, token=CANARY,
-        trust=None, secret_key=open_source("text", CANARY, "SECRET_KEY"), state=tmp_path, timeout=1.0, defaults={},
+        trust=None, secret_key=open_source("text", CANARY, "SECRET_KEY"), state=tmp_path,
+        timeout=1.0, defaults={},
         timing=None, pace=None, report_every=1.0,  # type: ignore[arg-type]
     )  # fmt: skip
     held: list[object] = [
