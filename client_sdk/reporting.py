@@ -34,13 +34,17 @@ if TYPE_CHECKING:
     from client_sdk.outcomes import Measured, Outcome, Refusal
     from client_sdk.plan import Plan
     from client_sdk.serving import Serving
+    from client_sdk.signing import SigningKey
     from client_sdk.state import Entry
 
 log = logging.getLogger(__name__)
 
 _MAX_OUTCOMES = 1000
 _REFUSED_PAUSE = 60.0
-_APART = 0.1  # of the interval: over which the reports of a fleet are spread
+# Of the interval: over which the reports of a fleet are spread. What was applied can wait until the
+# others have it too: a thousand reports take as long as bringing the change to a thousand.
+_APART = 0.3
+_APART_REFUSED = 0.1
 _IDLE = 6  # intervals without anything to tell
 _CANARY = "@canary"
 _MOST_KEYS = 1000  # in a whole one: as many as a center keeps of an instance
@@ -68,6 +72,8 @@ class Reporter:
         self._told_about: Mapping[str, Any] = {}
         self._told_at = 0.0
         self._rng = random.Random()
+        self._apart = _APART
+        self._key: SigningKey | None = None  # derived at the first report: it takes a moment
         self._complaint: str | None = None
         serving.on_measured = self._measure
 
@@ -80,13 +86,15 @@ class Reporter:
     def tell(self, outcome: Outcome) -> None:
         """Something was applied or refused: report it now."""
         self._touched |= outcome.touched
+        if outcome.refused:
+            self._apart = _APART_REFUSED
         if outcome.applied or outcome.refused:
             self._soon.set()
 
     def complain(self, reason: str) -> None:
         """The path shows what cannot be: report it now, with the proof."""
         log.error("%s", reason)
-        self._complaint = reason
+        self._complaint, self._apart = reason, _APART_REFUSED
         self._soon.set()
 
     async def close(self) -> None:
@@ -107,8 +115,10 @@ class Reporter:
         while True:
             await set_within(self._soon, self._plan.report_every)
             if self._soon.is_set():
-                await asyncio.sleep(self._rng.uniform(0.0, _APART) * self._plan.report_every)
+                apart = self._rng.uniform(0.0, self._apart)
+                await asyncio.sleep(apart * self._plan.report_every)
             self._soon.clear()
+            self._apart = _APART
             try:
                 await self._report()
                 refused = False
@@ -160,7 +170,9 @@ class Reporter:
         self._seq += 1
         now = time.time_ns() // 1_000_000
         report = Report(plan.instance, self._incarnation, self._seq, now, plan.namespace, body)
-        return report.encode(report_key(plan.token or ""))
+        if self._key is None:
+            self._key = report_key(plan.token or "")
+        return report.encode(self._key)
 
     def _about(self, driver: Driver) -> dict[str, Any]:
         from client_sdk import __version__

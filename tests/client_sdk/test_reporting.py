@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 from client_sdk.driver import Driver
-from client_sdk.outcomes import Measured
+from client_sdk.outcomes import Applied, Measured, Outcome, Refusal
 from client_sdk.plan import Plan
 from client_sdk.replica import Replica
 from client_sdk.reporting import Reporter
@@ -121,3 +122,27 @@ async def test_what_was_measured_outlives_an_embedder_whose_table_cannot_be_read
         said = await reporting.next()
 
     assert (len(asked) >= 2, [row["ok"] for row in said["outcomes"]]) == (True, [1])
+
+
+class Longest(random.Random):
+    """Says the longest that may be waited, and that nobody has to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bounds: list[float] = []
+
+    def uniform(self, a: float, b: float) -> float:
+        self.bounds.append(b)
+        return a
+
+
+async def test_a_refusal_is_told_before_others_tell_what_they_applied(tmp_path: Path) -> None:
+    refusal = Refusal(frozenset({"k"}), "k", 1, "stable", "build", "it raised")
+    applied = Applied("k", 1, "stable")
+    async with Reporting.of(Wire(history()), tmp_path, 60.0) as reporting:
+        rng = reporting.reporter._rng = Longest()
+        for outcome in (Outcome(applied=(applied,)), Outcome(refused=(refusal,))):
+            reporting.reporter.tell(outcome)
+            await until(lambda: not reporting.reporter._soon.is_set())
+
+    assert rng.bounds == [0.3, 0.1]
