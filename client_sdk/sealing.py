@@ -155,9 +155,7 @@ def masked(value: Any, secret: Iterable[FieldPath] = (), gone: Container[str] = 
     shown: dict[FieldPath, Any]
     shown = {path: {MARK: {"fp": ""}} for path in clear_secrets(value, secret)}
     for path, seal in _seals(value):
-        shown[path] = (
-            {MARK: {"shredded": True}} if _dek(seal) in gone else {MARK: {"fp": _fp(seal)}}
-        )
+        shown[path] = {MARK: {"shredded": True} if _dek(seal) in gone else {"fp": _fp(seal)}}
     return _replace(value, (), shown) if shown else value
 
 
@@ -173,8 +171,13 @@ def clear_secrets(value: Any, secret: Iterable[FieldPath]) -> list[FieldPath]:
     return [path for path in places if any(_matches(p, path) for p in patterns)]
 
 
+def sealed_places(value: Any) -> list[FieldPath]:
+    """Where something in ``value`` is sealed, or says so."""
+    return [path for path, _ in _seals(value)]
+
+
 def contains_seal(value: Any) -> bool:
-    """True when something in ``value`` is sealed, or says so."""
+    """True when there is such a place."""
     return any(True for _ in _seals(value))
 
 

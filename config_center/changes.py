@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from client_sdk.bodies import decode_body
+from client_sdk.data_keys import SHREDDED
 from client_sdk.records import change_id
 from config_center import reading
 from config_center.access import require_keys
@@ -160,7 +161,9 @@ class Changes:
         def judge_and_plan(state: NamespaceState) -> Planned:
             may_publish(policy_of(state), self._center_freeze(), wish.actor, judged)
             planned = plan(state)
-            require_keys(wish.actor, space.ledger.ns, [op.key for op in planned.ops])
+            # A data key is of one key only, which the door has seen.
+            keys = [op.key for op in planned.ops if not op.key.startswith(SHREDDED)]
+            require_keys(wish.actor, space.ledger.ns, keys)
             return planned
 
         done = await self.write(space.ledger, judge_and_plan, wish)

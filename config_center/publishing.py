@@ -18,13 +18,13 @@ from client_sdk.bodies import decode_body, encode_body
 from client_sdk.contents import KEY, Content, Op
 from client_sdk.errors import InvalidValue, SealedValue
 from client_sdk.records import sha256_hex
-from client_sdk.sealing import clear_secrets, contains_seal, seal_value
+from client_sdk.sealing import clear_secrets, contains_seal, seal_value, sealed_places
 from config_center.ledger.words import Planned
 from config_center.problems import Problem, invalid, not_found, too_large
 from config_center.problems import schema as schema_problem
 from config_center.rollouts.plan import supersede
 from config_center.schemas import binding_of
-from config_center.secrets.destinations import moved_secrets
+from config_center.secrets.destinations import moved_beside, moved_secrets
 from config_center.secrets.lint import suspicions
 from config_center.secrets.shredding import gone_in
 
@@ -227,6 +227,9 @@ class _Work:
         content = None if entry is None or operation.anew else entry.content
         before = None if content is None else decode_body(content)[0]
         paths = () if binding is None else binding.secret_paths
+        if operation.anew and entry is not None and entry.content is not None:
+            # Opened to be sealed anew: no schema bound meanwhile leaves it readable.
+            paths = (*paths, *sealed_places(decode_body(entry.content)[0]))
         self._check_destinations(operation, before, binding)
         self.warnings += looks_secret(key, operation.value, binding)
         return self._encoded(operation, entry, self._seal(operation, before, paths))
@@ -234,8 +237,10 @@ class _Work:
     def _check_destinations(
         self, operation: Operation, before: Any, binding: Binding | None
     ) -> None:
-        destinations = () if binding is None else binding.destinations
-        errors = moved_secrets(operation.value, before, destinations)
+        if binding is None or binding.kind is None:
+            errors = moved_beside(operation.value, before)
+        else:
+            errors = moved_secrets(operation.value, before, binding.destinations)
         if errors:
             first = errors[0]
             sentence = f"{operation.key}: {first['path']} {first['message']}"

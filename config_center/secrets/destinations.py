@@ -5,7 +5,9 @@ Whoever may publish a provider's settings may not read its key. But he may chang
 it, and then every gateway would send him the key: that is how keys leak in panels that mask them.
 So a publish that keeps a sealed secret ("unchanged", or ``***``) keeps its destination too: scheme,
 host and port of the field that the kind names. Another one takes the secret again, which only
-somebody can send who has it. Going back to an old version brings address and seal back together,
+somebody can send who has it. Where no kind says which field that is, every address beside the
+secret is it: otherwise whoever may bind a key to a schema of his own would bind it, change the
+host, and bind it back. Going back to an old version brings address and seal back together,
 so it asks for nothing.
 
 Rejected: the address inside the seal's associated data (a gateway would need the kind to check it,
@@ -20,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from client_sdk.paths import Path, dotted
-from client_sdk.sealing import ANY, MARK, MASK
+from client_sdk.sealing import ANY, MARK, MASK, contains_seal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -43,14 +45,39 @@ def moved_secrets(
             where = _beside(path, address)
             now, was = _origin(_at(value, where)), _origin(_at(before, where))
             if _is_kept(_at(value, path)) and (now is None or now != was):
-                errors.append(
-                    {
-                        "path": dotted(path),
-                        "message": f"is sent to another host than before, because {dotted(where)} "
-                        "was changed: send the secret itself",
-                    }
-                )
+                errors.append(_error(path, where))
     return errors
+
+
+def moved_beside(value: Any, before: Any) -> list[dict[str, str]]:
+    """The same where no kind names the address: any that stands beside a secret is one."""
+    errors = []
+    for path in _kept(value):
+        if not path or not contains_seal(_at(before, path)):
+            continue
+        sides = [_at(each, path[:-1]) for each in (value, before)]
+        for name in sorted({name for side in sides for name, _ in _members(side)}, key=str):
+            now, was = (_origin(_at(side, (name,))) for side in sides)
+            if now != was:
+                errors.append(_error(path, (*path[:-1], name)))
+    return errors
+
+
+def _error(path: Path, where: Path) -> dict[str, str]:
+    return {
+        "path": dotted(path),
+        "message": f"is sent to another host than before, because {dotted(where)} was changed: "
+        "send the secret itself",
+    }
+
+
+def _kept(value: Any, path: Path = ()) -> Iterator[Path]:
+    """Where ``value`` says of a secret that it stays as it is."""
+    if _is_kept(value):
+        yield path
+        return
+    for part, member in _members(value):
+        yield from _kept(member, (*path, part))
 
 
 def _is_kept(found: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from client_sdk import kinds
-from config_center.secrets.destinations import moved_secrets
+from config_center.secrets.destinations import moved_beside, moved_secrets
 
 PLACES = [(("api_key",), ("base_url",))]
 KEPT = {"$sealed": {"fp": "f"}}
@@ -69,6 +69,21 @@ def test_elements_of_a_list_are_compared_with_those_in_their_place() -> None:
 
     assert moved_secrets(before, before, places) == []
     assert [e["path"] for e in moved_secrets(swapped, before, places)] == [".all[1].key"]
+
+
+def beside(url: object, key: object = KEPT, **more: object) -> list[str]:
+    value = {"models": [settings(url, key) | more]}
+    errors = moved_beside(value, {"models": [settings("https://a.example/v1", {"$sealed": {}})]})
+    return [error["message"].split(" was ")[0].rpartition(" ")[2] for error in errors]
+
+
+def test_a44_without_a_kind_every_address_beside_a_secret_is_its_host() -> None:
+    assert beside("https://a.example/v2") == []
+    assert beside("https://evil.example") == beside(None) == [".models[0].base_url"]
+    assert beside("https://a.example", relay="https://evil.example") == [".models[0].relay"]
+    assert beside("https://evil.example", "***") == [".models[0].base_url"]
+    assert beside("https://evil.example", "sk-new") == []
+    assert moved_beside(KEPT, KEPT) == moved_beside({}, None) == []
 
 
 def test_every_kind_with_an_address_and_a_secret_binds_them() -> None:

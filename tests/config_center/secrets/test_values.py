@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from config_center.access import Actor
 from config_center.problems import Problem
 from config_center.publishing import Put
+from config_center.scopes import Reach, Scope
 from config_center.service import Service
 from config_center.store.memory import MemoryStore
 from tests.config_center.service_world import ALICE, service
@@ -150,6 +152,45 @@ async def test_a44_a_changed_host_asks_for_its_key_again_by_every_way_of_publish
         await made.put("default", "llm", Put(value={**moved, "api_key": "sk-mine"}), ALICE)
         back = await made.rollback("default", "llm", 1, ALICE)
         assert back.body["rollback_of"] == 1, "address and key come back together"
+
+
+@pytest.mark.parametrize(
+    "schema", [{}, {"properties": {"api_key": {"writeOnly": True}}}], ids=["unmarked", "marked"]
+)
+async def test_a44_a_schema_of_ones_own_does_not_move_a_secret_to_another_host(
+    tmp_path: Path, schema: dict[str, Any]
+) -> None:
+    async with world(tmp_path) as made:
+        await publish(made)
+        seal = {"$sealed": await shown(made, 1)}
+        await made.set_schema("default", "llm", {"json_schema": schema}, ALICE)
+
+        with pytest.raises(Problem, match="send the secret itself") as refused:
+            await publish(made, base_url="https://evil.example/v1", api_key=seal)
+        assert refused.value.status == 422
+        assert (await publish(made, model="n", api_key=seal))["version"] == 2
+
+
+async def test_what_was_sealed_stays_so_whatever_is_bound_meanwhile(tmp_path: Path) -> None:
+    async with world(tmp_path) as made:
+        await publish(made)
+        await made.set_schema("default", "llm", {"json_schema": {}}, ALICE)
+
+        await made.secrets.reseal("default", "llm", ALICE)
+
+        content = made.ledger("default").state.entries["llm"].content
+        assert content is not None
+        assert content.version == 2
+        assert b"sk-1" not in (content.body or b"")
+
+
+async def test_an_admin_of_a_prefix_shreds_within_it(tmp_path: Path) -> None:
+    lim = Actor("lim", "admin", reach=Reach((Scope("default", "llm"),)))
+    async with world(tmp_path) as made:
+        await publish(made)
+        await publish(made, api_key="sk-2")
+
+        assert (await made.secrets.shred("default", "llm", 1, lim))["versions"] == [1]
 
 
 async def test_a42_a_dry_run_confirms_no_guess(tmp_path: Path) -> None:
