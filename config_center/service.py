@@ -88,7 +88,7 @@ class Service:
         self.recovery = Recovery(registry)
         self.policies = Policies(registry, self._changes, self._space, clock_ms)
         self.drafts = Drafts(
-            *(registry, self._changes, self._space, limits, lambda: self.keks.current),
+            *(registry, self._changes, self._space, limits),
             clock_ms=clock_ms,
             rng=rng,
         )

@@ -32,6 +32,16 @@ def all_of_both(_: str, mine: Ring, found: Ring, __: Collection[str]) -> Ring:
     return {**mine, **found}
 
 
+async def keep(ledger: Ledger, ring: Ring) -> None:
+    """
+    Hold new data keys before anything names them. Raises StoreDown, StoreRefused, JournalDown.
+    """
+    if ring:
+        await ledger.store.write_ring(ledger.ns, ring)
+        await ledger.journal.seen(ledger.ns, (), ring)
+        ledger.ring = {**ledger.ring, **ring}
+
+
 async def settle(ledger: Ledger, found: Ring, state: NamespaceState) -> Ring:
     """
     The ring to believe, of what the store was found to hold. What it lost is put back there, what

@@ -8,13 +8,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from client_sdk.bodies import decode_body
+from client_sdk.data_keys import deks_in_bodies
 from client_sdk.difference import difference
 from client_sdk.errors import ConfigError
 from client_sdk.records import change_id
-from client_sdk.sealing import RingEntry
+from client_sdk.sealing import FINGERPRINT
 from config_center import asking, reading
 from config_center.access import Actor
 from config_center.changes import Wish, is_staged
+from config_center.ledger.rings import keep, settle
 from config_center.ledger.words import Planned
 from config_center.namespaces import plan_binding
 from config_center.problems import Problem, invalid
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from client_sdk.state import NamespaceState
     from config_center.bounds import Limits
     from config_center.changes import Changes
+    from config_center.ledger.ledger import Ledger
     from config_center.ledger.registry import Registry
     from config_center.space import Space
 
@@ -62,7 +65,6 @@ class Drafts:
         changes: Changes,
         space_of: Callable[[str], Space],
         limits: Limits,
-        kek_id: Callable[[], str],
         *,
         clock_ms: Callable[[], int],
         rng: Rng,
@@ -71,7 +73,6 @@ class Drafts:
         self._changes = changes
         self._space_of = space_of
         self._limits = limits
-        self._kek_id = kek_id
         self._clock_ms = clock_ms
         self._rng = rng
 
@@ -135,8 +136,12 @@ class Drafts:
         planned = space.plan(state, change)
         ops = {op.key: op for op in planned.ops}
         parts = tuple(stored.part_of(state, ops[operation.key]) for operation in operations)
-        ring = dict(planned.ring)
-        made = replace(draft, parts=parts, rollout=rollout, supersede=supersede, ring=ring)
+        made = replace(draft, parts=parts, rollout=rollout, supersede=supersede)
+        stored.free_place(self._registry.system.state, made, made.at)  # or no data key is kept
+        # Without the fingerprint key: which one a namespace has, its first publish decides.
+        ring = {name: text for name, text in planned.ring.items() if name != FINGERPRINT}
+        async with space.ledger.lock:
+            await keep(space.ledger, ring)
         return made, planned.result
 
     async def _make_schema(
@@ -199,6 +204,7 @@ class Drafts:
             return _outcome(known.header, actor)
         draft = stored.draft_of(self._registry.system.state, ns, ident)
         stored.check_approval(draft, actor, content, self._clock_ms())
+        await _require_data_keys(space.ledger, draft)
         plan, intent = self._plan(space, draft)
         asked = {"draft": ident, "content": content, "by": actor.name}
         author = Actor(draft.author, "", request_id=actor.request_id)
@@ -275,19 +281,7 @@ class Drafts:
             tuple(map(_operation, draft.parts)), draft.rollout, author, supersede=draft.supersede
         )
 
-        def plan(state: NamespaceState) -> Planned:
-            planned = space.plan(state, change)
-            return replace(planned, ring={**self._ring(space, draft), **planned.ring})
-
-        return _based(draft, plan), _intent_of(change)
-
-    def _ring(self, space: Space, draft: StoredDraft) -> dict[str, str]:
-        """The data keys that the namespace does not have yet."""
-        known = space.ledger.ring
-        added = {n: text for n, text in (draft.ring or {}).items() if n not in known}
-        if any(RingEntry.parse(text).kek != self._kek_id() for text in added.values()):
-            raise stored.has_ended("sealed under a key-encryption key that was changed since")
-        return added
+        return _based(draft, lambda state: space.plan(state, change)), _intent_of(change)
 
 
 _MAKERS = {
@@ -295,6 +289,17 @@ _MAKERS = {
     stored.SCHEMA: Drafts._make_schema,
     stored.RULES: Drafts._make_rules,
 }
+
+
+async def _require_data_keys(ledger: Ledger, draft: StoredDraft) -> None:
+    """Raise Problem 409 when a secret of the draft opens no more: nobody would have it."""
+    deks = deks_in_bodies(part.body.encode() for part in draft.parts if part.body is not None)
+    if not deks <= ledger.ring.keys():  # made at another center, and no record told of its ring
+        async with ledger.lock:
+            found = await ledger.store.read_ring(ledger.ns)
+            ledger.ring = await settle(ledger, found, ledger.state)
+    if not deks <= ledger.ring.keys():
+        raise stored.has_ended("sealed with a data key that is gone")
 
 
 def _based(

@@ -3,8 +3,10 @@ A draft as it is kept, and what may become of it. Pure; pass ``now`` in millisec
 
 A draft is no config, so it must not reach the fleet: it is a signed record of ``_system``, which
 centers alone receive. It holds what a publish would hold, and no more in clear: each body as it
-would lie in the namespace, with its secrets sealed *for that namespace and key*, and the wrapped
-data keys beside it. So an approver, an export of ``_system`` and the journal see ciphertext.
+would lie in the namespace, with its secrets sealed *for that namespace and key*. So an approver, an
+export of ``_system`` and the journal see ciphertext. The data keys lie in the namespace's ring from
+the first and never in a record, where shredding and an exchange of the key-encryption key would not
+reach them: once a published secret is shredded, the draft that brought it is noise, too.
 
 **An approval is bound by construction.** A draft is never edited: another text is another draft,
 which may say whom it ``replaces``. The hash of the stored record covers everything in it, the
@@ -18,7 +20,8 @@ the ledger lets the first one win. What became of a draft is therefore asked of 
 mark in its own record only follows.
 
 **Bounded.** A namespace has :data:`PLACES` places, each a key of ``_system`` that is used again:
-neither the drafts nor what they leave behind can grow without end.
+neither the drafts nor what they leave behind can grow without end, but for the data keys of those
+that ended, which stay as those of every old version do.
 """
 
 from __future__ import annotations
@@ -75,8 +78,7 @@ class Part:
 class StoredDraft:
     """
     A draft. ``kind`` is ``change``, ``schema`` or ``policy``; ``about`` is the schema or the rules.
-    ``ring`` holds the wrapped data keys of its secrets. ``place`` and ``content`` (the hash of the
-    record) are where it was found, and not part of it.
+    ``place`` and ``content`` (the hash of the record) are where it was found, and not part of it.
     """
 
     id: str
@@ -89,7 +91,6 @@ class StoredDraft:
     parts: tuple[Part, ...]
     rollout: Mapping[str, Any] | None = None
     supersede: bool = False
-    ring: Mapping[str, str] | None = None
     about: Mapping[str, Any] | None = None
     state: str = WAITING
     closed: Mapping[str, Any] | None = None
@@ -121,7 +122,6 @@ class StoredDraft:
             ],
             "rollout": self.rollout,
             "supersede": self.supersede,
-            "ring": self.ring,
             "about": self.about,
             "state": self.state,
             "closed": self.closed,
@@ -136,7 +136,7 @@ class StoredDraft:
         """What stays of it: who wrote what when, and who ended it; nothing of its content."""
         closed = {"by": by, "comment": comment, "at": now}
         parts = tuple(replace(part, body=None) for part in self.parts)
-        return replace(self, parts=parts, ring=None, about=None, state=state, closed=closed)
+        return replace(self, parts=parts, about=None, state=state, closed=closed)
 
     def words(self, state: str, moved: list[str]) -> dict[str, Any]:
         """As a list shows it; ``state`` is what history says, ``moved`` the keys that changed."""

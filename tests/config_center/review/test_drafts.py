@@ -11,8 +11,8 @@ from typing import Any
 import orjson
 import pytest
 
-from client_sdk.keks import Keks
-from client_sdk.sealing import open_value
+from client_sdk.keks import Kek, Keks
+from client_sdk.sealing import FINGERPRINT, open_value
 from config_center.access import Actor
 from config_center.ledger.words import Committed
 from config_center.problems import Problem
@@ -63,6 +63,18 @@ async def state_of(center: Service, draft: dict[str, Any]) -> str:
 
 def value(center: Service, key: str = "prompt") -> Any:
     return orjson.loads(center.key_bytes(NS, key)[0])["value"]
+
+
+def opened(center: Service, key: str, keks: Keks | None = None) -> Any:
+    """What a client with these KEKs has of a key."""
+    entry, ring = center.ledger(NS).state.entries[key], center.spaces[NS]._known_ring()
+    assert entry.content is not None
+    return open_value(orjson.loads(entry.content.body or b""), NS, key, ring, keks or Keks((KEK,)))
+
+
+async def on_disk(home: Path) -> bytes:
+    files = await asyncio.to_thread(lambda: [p for p in home.iterdir() if p.is_file()])
+    return b"".join([await asyncio.to_thread(path.read_bytes) for path in files])
 
 
 async def caught_up(*centers: Service) -> None:
@@ -308,14 +320,8 @@ async def test_a_secret_in_a_draft_is_sealed_where_it_lies_and_masked_where_it_i
         assert b"$sealed" in shown
         assert SECRET.encode() not in shown
         assert b'"ct"' not in shown  # and no ciphertext that could be carried elsewhere
-        entry = center.ledger(NS).state.entries["llm"]
-        assert entry.content is not None
-        assert entry.content.body is not None
-        sealed = orjson.loads(entry.content.body)
-        ring = center.spaces[NS]._known_ring()
-        assert open_value(sealed, NS, "llm", ring, Keks((KEK,)))["api_key"] == SECRET
-    files = await asyncio.to_thread(lambda: [p for p in tmp_path.iterdir() if p.is_file()])
-    held = b"".join([await asyncio.to_thread(path.read_bytes) for path in files])
+        assert opened(center, "llm")["api_key"] == SECRET
+    held = await on_disk(tmp_path)
     assert b"sealed" in held
     assert SECRET.encode() not in held
     assert SECRET not in str(vars(store))
@@ -338,21 +344,77 @@ async def test_secrets_that_were_drafted_before_the_first_publish_still_open(
 
         await approve(one, draft)
 
-        space = one.spaces[NS]
-        entry = space.ledger.state.entries["llm"]
-        assert entry.content is not None
-        sealed = orjson.loads(entry.content.body or b"")
-        assert open_value(sealed, NS, "llm", space._known_ring(), Keks((KEK,)))["api_key"] == SECRET
+        assert opened(one, "llm")["api_key"] == SECRET
         assert one.ledger(NS).ring["fp"] == before
 
 
-async def test_a_draft_sealed_under_another_key_encryption_key_is_void(tmp_path: Path) -> None:
+async def test_a_draft_outlives_an_exchange_of_the_key_encryption_key(tmp_path: Path) -> None:
+    new = Kek.from_secret(b"n" * 32)
+    async with service(tmp_path, keks=Keks((KEK, new))) as center:
+        await center.set_schema(NS, "llm", {"kind": "llm"}, ALICE)
+        draft = await drafted(center, change(LLM, "llm"))
+        assert (await center.keks.rotate(new.id, ALICE))["left"] == 0
+        await center.keks.drop(KEK.id, ALICE)
+
+        await approve(center, draft)
+
+        assert opened(center, "llm", Keks((new,)))["api_key"] == SECRET
+
+
+async def test_a_draft_whose_data_key_is_gone_is_void(tmp_path: Path) -> None:
     async with service(tmp_path) as center:
         await center.set_schema(NS, "llm", {"kind": "llm"}, ALICE)
         draft = await drafted(center, change(LLM, "llm"))
-        center.drafts._kek_id = lambda: "another"
+        ledger = center.ledger(NS)
+        await ledger.store.drop_ring(NS, list(ledger.ring))
+        await ledger.journal.drop_ring(NS, list(ledger.ring))
+        ledger.ring = {}
 
         assert await refusal(approve(center, draft)) == "409 draft-ended"
+        assert "llm" not in ledger.state.entries
+
+
+async def test_a_draft_with_a_secret_is_approved_at_another_center(tmp_path: Path) -> None:
+    store = MemoryStore()
+    async with service(tmp_path / "a", store) as one, service(tmp_path / "b", store) as two:
+        await one.set_schema(NS, "llm", {"kind": "llm"}, ALICE)
+        draft = await drafted(one, change(LLM, "llm"))
+        await caught_up(two)
+        two.ledger(NS).ring = {}  # nothing has told it of the new data key
+
+        await approve(two, draft)
+
+        assert opened(two, "llm")["api_key"] == SECRET
+
+
+async def test_no_record_keeps_the_data_key_of_a_draft_that_is_shredded_later(
+    tmp_path: Path,
+) -> None:
+    async with service(tmp_path) as center:
+        await center.set_schema(NS, "llm", {"kind": "llm"}, ALICE)
+        draft = await drafted(center, change(LLM, "llm"))
+        await approve(center, draft)
+        (dek,) = (name for name in center.ledger(NS).ring if name != FINGERPRINT)
+        wrapped = center.ledger(NS).ring[dek].encode()
+        assert wrapped in await on_disk(tmp_path)
+        await center.put(NS, "llm", Put(value={**LLM, "api_key": "another"}), ALICE)
+
+        await center.secrets.shred(NS, "llm", 1, ALICE)
+
+        assert wrapped not in await on_disk(tmp_path)
+
+
+async def test_what_there_is_no_room_for_leaves_no_data_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored, "PLACES", 1)
+    async with service(tmp_path) as center:
+        await center.set_schema(NS, "llm", {"kind": "llm"}, ALICE)
+        await drafted(center, change(LLM, "llm"))
+        before = dict(center.ledger(NS).ring)
+
+        assert await refusal(drafted(center, change(LLM, "llm"))) == "413 too-large"
+        assert center.ledger(NS).ring == before
 
 
 async def test_a_field_that_became_secret_meanwhile_is_sealed_when_it_is_approved(

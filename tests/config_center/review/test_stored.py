@@ -43,12 +43,11 @@ def refusal(draft: StoredDraft, actor: Actor = BOB, content: str = "", now: int 
 
 
 def test_a_draft_is_read_back_with_its_place_and_hash() -> None:
-    found = kept(replace(DRAFT, rollout={"percent": 5}, ring={"k": "v"}, about={"kind": "llm"}))
+    found = kept(replace(DRAFT, rollout={"percent": 5}, about={"kind": "llm"}))
 
     assert found == replace(
         DRAFT,
         rollout={"percent": 5},
-        ring={"k": "v"},
         about={"kind": "llm"},
         place="draft.ns.00",
         content=found.content,
@@ -115,11 +114,11 @@ def test_a_key_that_changed_makes_it_void() -> None:
 
 
 def test_what_is_left_of_an_ended_draft_holds_none_of_its_content() -> None:
-    full = replace(DRAFT, ring={"k": "v"}, about={"kind": "llm"})
+    full = replace(DRAFT, about={"kind": "llm"})
     ended = full.ended("rejected", "bob", "no", NOW)
     words = ended.words("rejected", [])
 
-    assert (ended.parts[0].body, ended.ring, ended.about) == (None, None, None)
+    assert (ended.parts[0].body, ended.about) == (None, None)
     assert words["closed"] == {"by": "bob", "comment": "no", "at": "2023-11-14T22:13:20.000Z"}
     assert words["keys"] == [{"key": "prompt", "op": "put", "base": "1-1"}]
 
