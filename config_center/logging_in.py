@@ -82,7 +82,9 @@ class LoggingIn:
         async with self._one_of_few():
             id_token = await self._exchanged(code, login.verifier)
             claims = await self._claims(id_token, login.nonce)
-        return await self._tokens.create(asked_token(self.oidc, claims), _MAKER)
+        asked = asked_token(self.oidc, claims)
+        self._tokens.require_few(asked["name"], _MAKER.name)
+        return await self._tokens.create(asked, _MAKER)
 
     @contextlib.asynccontextmanager
     async def _one_of_few(self) -> AsyncIterator[None]:

@@ -21,7 +21,7 @@ from config_center.access import (
     token_key,
 )
 from config_center.ledger.words import Draft, Planned
-from config_center.problems import invalid, not_found
+from config_center.problems import Problem, invalid, not_found
 from config_center.rollouts.book import timestamp
 from config_center.scopes import Reach, asked_reach
 from config_center.token_uses import TokenUses
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from config_center.ledger.registry import Registry
 
+MOST_OF_ONE = 20  # tokens of one person's logins that open at once
 LONGEST = 10 * 365 * 86_400  # seconds that a token may last, when it is to expire at all
 
 
@@ -129,6 +130,28 @@ class Tokens:
         about = {"name": "admin", "role": "admin"}
         await self.create(about, Actor("center", "admin"), token)
         return True
+
+    def require_few(self, name: str, maker: str) -> None:
+        """
+        Raise Problem 429 while ``maker`` has made so many of this name that open: each token is a
+        record for good, and whoever logs in asks for as many as he likes.
+        """
+        now = self.clock_ms()
+        ends = sorted(
+            about.get("expires_at", now)
+            for _, about in self._records()
+            if (about["name"], about.get("created_by")) == (name, maker)
+            and not expired(about.get("expires_at"), now)
+        )
+        if len(ends) >= MOST_OF_ONE:
+            after = max(1, (ends[0] - now) // 1000)
+            raise Problem(
+                "too-many-requests",
+                f"{name} has {len(ends)} tokens that open; use one of them, or ask an admin to "
+                "revoke some",
+                headers={"Retry-After": str(after)},
+                seconds=after,
+            )
 
     def _records(self) -> Iterator[tuple[str, dict[str, Any]]]:
         entries = self.registry.system.state.entries

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from config_center.access import Actor
 from config_center.api.context import Call
 from config_center.api.route import Parameter, Route
 from config_center.oidc import CALLBACK, Login
@@ -40,6 +41,7 @@ async def finish_login(call: Call) -> web.Response:
         raise invalid("a login ends with a code of the provider", parameter="code")
     login = Login.parse(call.request.cookies.get(_COOKIE))
     made = await call.service.login.finish(login, state, code)
+    call.caller = Actor(made["name"], made["role"], token_id=made["id"])  # for the audit
     response = _to("/#token=" + made["token"])
     response.del_cookie(_COOKIE, path=_PATH)
     return response
@@ -58,5 +60,5 @@ ROUTES = (
           answers="text/plain", status=302),
     Route("GET", CALLBACK, "public", "Back from the OpenID provider", finish_login,
           parameters=tuple(Parameter(name, "from the provider") for name in _TOLD + _BESIDES),
-          answers="text/plain", status=302),
+          answers="text/plain", status=302, changes=True),
 )  # fmt: skip

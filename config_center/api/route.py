@@ -42,7 +42,8 @@ class Route:
     for what only another center may ask; ``body`` is a pydantic model, ``answers`` the media type
     of a success. ``cost`` is "stream" or "whole" for what is let in at a limited rate
     (config_center/admission.py). ``about`` is one of REACHES, said where it does not follow from
-    the path: a handler that shows and takes only what its caller reaches says "part".
+    the path: a handler that shows and takes only what its caller reaches says "part". ``changes``:
+    the audit tells of it although it is a GET.
     """
 
     method: str
@@ -57,6 +58,7 @@ class Route:
     bodies: tuple[str, ...] = (JSON,)
     cost: str = ""
     about: str = ""
+    changes: bool = False
 
     def __post_init__(self) -> None:
         if self.permission not in PERMISSIONS:

@@ -140,7 +140,8 @@ class Witness:
 
 def is_change(route: Route) -> bool:
     """True for a route that changes something."""
-    return route.method != "GET" and route.permission not in _CHANGES_NOTHING
+    asks = route.method != "GET" and route.permission not in _CHANGES_NOTHING
+    return asks or route.changes
 
 
 def _declared(route: Route) -> set[str]:

@@ -171,6 +171,37 @@ async def test_somebody_logs_in_and_gets_what_his_group_may(tmp_path: Path) -> N
         assert (again.status, again.where) == (401, "")
 
 
+async def log_in(api: Http, issuer: Provider) -> Came:
+    cookie, state, code = await begun(api, issuer)
+    return await browse(api, f"/v1/login/callback?code={code}&state={state}", cookie)
+
+
+async def test_the_audit_tells_who_logged_in_and_who_was_refused(tmp_path: Path) -> None:
+    async with world(tmp_path) as (api, issuer):
+        token = (await log_in(api, issuer)).where.partition("=")[2]
+        issuer.claims["groups"] = ["strangers"]
+        assert (await log_in(api, issuer)).status == 403
+        _, told, _ = await api.with_token(api.center.admin_token)("GET", "/v1/audit")
+        _, me, _ = await api.with_token(token)("GET", "/v1/whoami")
+
+        refused, accepted = told["items"][:2]
+        assert (accepted["actor"], accepted["role"]) == ("oidc:u-1", "operator")
+        assert (accepted["token"], accepted["outcome"]) == (me["id"], "accepted")
+        assert (refused["status"], refused["outcome"]) == (403, "refused")
+        assert token not in str(told)
+        assert "code-" not in str(told)
+
+
+async def test_nobody_fills_the_center_with_logins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("config_center.tokens.MOST_OF_ONE", 2)
+    async with world(tmp_path) as (api, issuer):
+        assert [(await log_in(api, issuer)).status for _ in range(3)] == [302, 302, 429]
+        issuer.claims["sub"] = "u-2"
+        assert (await log_in(api, issuer)).status == 302
+
+
 async def test_a6_nobody_is_logged_in_by_an_answer_that_his_browser_did_not_ask_for(
     tmp_path: Path,
 ) -> None:
