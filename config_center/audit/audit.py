@@ -147,8 +147,10 @@ class Audit:
         self._thread.shutdown(wait=True)
 
     def sign_with(self, key: SigningKey) -> None:
-        """Seal with another key from the next entry on."""
+        """Seal with another key from now on; the entry that says so brings the seal."""
         self._key = self.reading.key = key
+        detail = f"entries are sealed with the key {key.kid} from now on"
+        self.leave(Entry(at=self.clock_ms(), event=NOTED, actor="center", detail=detail))
 
     # -- writing ------------------------------------------------------------------------------
 

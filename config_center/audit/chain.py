@@ -27,7 +27,7 @@ import orjson
 
 from client_sdk import fields
 from client_sdk.errors import NotVerified
-from client_sdk.signing import AUDIT
+from client_sdk.signing import AUDIT, REVOKED
 
 if TYPE_CHECKING:
     from client_sdk.signing import SigningKey, Verifier
@@ -108,7 +108,13 @@ class Seal:
             raise NotVerified(f"the seal cannot be read: {error}") from error
 
     def verify(self, verifier: Verifier) -> bool:
-        """True when a key that is trusted, or was when it signed, signed exactly these bytes."""
+        """
+        True when a key that is trusted, or was replaced in time, signed exactly these bytes. What a
+        revoked one signed may be the thief's, who writes any date that he likes.
+        """
+        gone = verifier.trust.refused.get(self.kid)
+        if gone is not None and gone.why == REVOKED:
+            return False
         return verifier.past.verify(self.kid, AUDIT, self.raw, self.sig)
 
 

@@ -141,6 +141,14 @@ async def test_a_full_disk_refuses_changes_and_loses_no_entry(
     assert events(tmp_path) == ["begun", "started", "call", "call", "call", "stopped"]
 
 
+async def test_a_new_key_seals_at_once_what_the_old_one_sealed(tmp_path: Path) -> None:
+    """Else a center that is restarted stands on the word of a key that may be a thief's."""
+    async with opened(tmp_path) as audit:
+        audit.sign_with(STRANGER)
+        await until(lambda: audit._book.seal is not None and audit._book.seal.kid == STRANGER.kid)
+        assert STRANGER.kid in str((await audit.reading.newest(Choice(), None, 1))[0].raw)
+
+
 async def test_what_waits_for_the_disk_is_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,15 @@ from dataclasses import replace
 import pytest
 
 from client_sdk.errors import NotVerified
-from client_sdk.signing import SigningKey, TrustList, Verifier
+from client_sdk.signing import (
+    RETIRED,
+    REVOKED,
+    Refusal,
+    SigningKey,
+    TrustList,
+    Verifier,
+    draft,
+)
 from config_center.audit.chain import End, Finding, Seal, Walk, beginning, follow
 from config_center.audit.entries import Entry
 
@@ -58,6 +66,17 @@ def edited(link: Link) -> Link:
 
 TEN = links(10)
 SEAL = seal_of(TEN)
+
+
+@pytest.mark.parametrize("why", [RETIRED, REVOKED])
+def test_what_a_stolen_key_sealed_proves_nothing_and_what_a_replaced_one_did_holds(
+    why: str,
+) -> None:
+    root = SigningKey(b"r" * 32)
+    refused = {KEY.kid: Refusal(KEY.public, 1, why)}
+    raw = draft({STRANGER.kid: STRANGER.public}, 2, refused=refused)
+
+    assert SEAL.verify(Verifier(TrustList.sign(root, raw))) is (why == RETIRED)
 
 
 def test_a_chain_that_nobody_touched_is_intact() -> None:
