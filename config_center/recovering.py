@@ -20,6 +20,14 @@ from client_sdk.signing import REVOKED
 from config_center.ledger.recovery import adopt, require_newer_than_base, restore
 from config_center.ledger.words import Draft, Mode, Planned, TooOld
 from config_center.problems import Problem, invalid, not_found
+from config_center.review.policy import (
+    GOVERN,
+    POLICY,
+    Intent,
+    may_publish,
+    policy_in,
+    policy_of,
+)
 from config_center.rollouts.book import timestamp
 from config_center.rollouts.plan import supersede
 from config_center.store.base import OutcomeUnknown, StoreDown, StoreRefused
@@ -64,7 +72,7 @@ class Recovery:
         if len({row.header.id for row in rows}) != 1:
             raise not_found(f"there is no orphan {ident[:64]!r}; GET .../orphans lists them")
         row = rows[-1]
-        draft = _again(row) if decision == "replay" else _tombstone(row, actor)
+        draft = _again(row, actor) if decision == "replay" else _tombstone(row, actor)
         done = await ledger.submit(draft)
         status = "replayed" if decision == "replay" else "dropped"
         await ledger.journal.mark([each.c for each in rows], status)
@@ -182,12 +190,18 @@ async def _given(ledger: Ledger, frame: bytes) -> Proven:
         raise invalid(f"this cannot be restored: {error}") from error
 
 
-def _again(row: Record) -> Draft:
+def _again(row: Record, actor: Actor) -> Draft:
     header = row.header
 
     def plan(state: NamespaceState) -> Planned:
         supersede(state, [op.key for op in header.ops], allowed=False)
-        return Planned(tuple(_replayed(state, row)))
+        ops = tuple(_replayed(state, row))
+        for rules in (policy_in(op.content) for op in ops if op.key == POLICY):
+            # Old rules come back like any other: what they would take away takes two persons now.
+            before = policy_of(state)
+            weakens = rules.is_weaker_than(before)
+            may_publish(before, None, actor, Intent(GOVERN, weakens=weakens))
+        return Planned(ops)
 
     return Draft(
         header.id,

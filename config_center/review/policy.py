@@ -145,13 +145,20 @@ class Intent:
 
 def policy_of(state: NamespaceState) -> Policy:
     """The policy of a namespace."""
-    body = _body(state, POLICY)
+    entry = state.entries.get(POLICY)
+    return policy_in(None if entry is None else entry.content)
+
+
+def policy_in(content: Content | None) -> Policy:
+    """The policy that a content of its record holds."""
+    body = None if content is None else content.body
     return Policy() if body is None else _policy(body)
 
 
 def center_freeze(system: NamespaceState) -> Freeze | None:
     """The freeze of the whole center, from the state of ``_system``."""
-    body = _body(system, FREEZE)
+    entry = system.entries.get(FREEZE)
+    body = None if entry is None or entry.content is None else entry.content.body
     return None if body is None else _freeze(body)
 
 
@@ -248,11 +255,6 @@ def _check_manner(policy: Policy, intent: Intent) -> None:
             "this namespace wants to know what a change was made on: send If-Match or "
             "If-None-Match, in a change of several keys if_version",
         )
-
-
-def _body(state: NamespaceState, key: str) -> bytes | None:
-    entry = state.entries.get(key)
-    return None if entry is None or entry.content is None else entry.content.body
 
 
 @lru_cache(maxsize=256)

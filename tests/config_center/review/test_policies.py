@@ -165,3 +165,20 @@ async def test_what_is_no_rule_is_refused(tmp_path: Path) -> None:
         assert await refusal(center.policies.set_rules(NS, {}, ALICE)) == "invalid"
         assert await refusal(center.policies.freeze(NS, " ", ALICE)) == "invalid"
         assert await refusal(center.policies.freeze("nowhere", "why", ALICE)) == "not-found"
+
+
+async def test_old_rules_that_were_lost_do_not_come_back_by_one_person(tmp_path: Path) -> None:
+    """An orphan of the policy, from before two persons were needed."""
+    async with service(tmp_path) as center:
+        await center.policies.set_rules(NS, {"staged": True}, ALICE)
+        ledger = center.ledger(NS)
+        assert ledger.head is not None
+        orphan = ledger.head
+        await center.policies.set_rules(NS, {"two_person": True}, ALICE)
+        await ledger.journal.mark([orphan.c], "orphan")
+
+        with pytest.raises(Problem, match="two-person rule") as refused:
+            await center.recovery.decide(NS, orphan.header.id, "replay", ALICE)
+
+        assert refused.value.name == "needs-approval"
+        assert center.policies.show(NS)["two_person"]
