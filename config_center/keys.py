@@ -1,21 +1,13 @@
 """
 The keys of a center: made once, read at the start, and replaced one by one while it runs.
 
-file            what it does                    when it is lost
-=============== =============================== ==================================================
-``root.key``    signs the list of signing keys  no signing key can be replaced: keep a copy apart
-``signing.key`` signs records and beats         the root vouches for a new one
-``trust.json``  the list; public (0644)         copied back from any client
-``secrets.key`` opens sealed fields (the KEKs)  every secret must be published again
-=============== =============================== ==================================================
-=======
 ==================== =============================== =============================================
 file                 what it does                    when it is lost
 ==================== =============================== =============================================
 ``root.key``         signs the list of signing keys  no signing key can be replaced: keep a copy
 ``signing.key``      signs records and beats         the root vouches for a new one
 ``trust.json``       the list; public (0644)         copied back from any client
-``secrets.key``      opens sealed fields (the KEK)   every secret must be published again
+``secrets.key``      opens sealed fields (the KEKs)  every secret must be published again
 ``signing.next.key`` will be the signing key         another one is requested
 ``trust.next.json``  the list that retires a key     ``trust retire`` asks for another one
 ==================== =============================== =============================================

@@ -101,6 +101,11 @@ class World:
         canary = {"value": self.llm(api_key=self.secret + "-2"), "rollout": rollout}
         _, done = await self.ask("publisher", "PUT", f"{NS}/keys/llm", body=canary)
         self.ids.append(done["rollout"]["id"])
+        operation = {"op": "put", "key": "drafted", "value": self.llm()}
+        await self.ask("admin", "PUT", f"{NS}/keys/drafted/schema", body={"kind": "llm"})
+        body = {"operations": [operation, {"op": "put", "key": "told", "value": self.text}]}
+        _, draft = await self.ask("publisher", "POST", f"{NS}/drafts", body=body)
+        self.ids.append(draft["id"])
         await self.ask("publisher", "PUT", f"{NS}/keys/prompt", body={"value": self.text})
         await self.ask("publisher", "PUT", f"{NS}/keys/big", body={"value": self.text * 2000})
 
@@ -298,3 +303,4 @@ async def test_a40_a_secret_comes_out_nowhere_but_where_it_is_opened(
     seen = w.found.places(w.text)
     assert {"channel", "redis cur", "file data/journal.sqlite3", "get"} <= seen
     assert {f"reader GET {NS}/{name}" for name in ("snapshot", "records", "watch")} <= seen
+    assert any(place.startswith(f"reader GET {NS}/drafts/") for place in seen)

@@ -284,7 +284,9 @@ class Exchange:
             content = Content(version, sha256_hex(body), len(body), "json", body=body)
             return Planned((Op(KEY, "set", version, content),))
 
-        draft = Draft(token_hex(16), f"{KEY} {ident}", actor.name, plan, minted=True)
+        words = f"{KEY} {ident}"
+        asked = actor.request_id
+        draft = Draft(token_hex(16), words, actor.name, plan, request=asked, minted=True)
         await self._registry.system.submit(draft)
         log.warning("%s: secrets are sealed for the key %s from now on", actor.name, ident)
 

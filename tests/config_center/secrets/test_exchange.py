@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -262,3 +263,12 @@ async def test_a_new_key_is_added_to_the_file_and_read_again(tmp_path: Path) -> 
         with pytest.raises(Problem, match="has no key-encryption key 'other'"):
             await made.keks.rotate("other", ALICE)
         assert (await made.keks.rotate(None, ALICE))["current"] == made_id
+
+
+async def test_an_exchange_is_joined_to_the_request_that_asked_for_it(tmp_path: Path) -> None:
+    async with world(tmp_path) as made:
+        await made.keks.rotate(None, replace(ALICE, request_id="run-1"))
+
+        head = made.registry.system.head
+        assert head is not None
+        assert head.header.request == "run-1"
