@@ -88,9 +88,7 @@ class Service:
         self.recovery = Recovery(registry)
         self.policies = Policies(registry, self._changes, self._space, clock_ms)
         self.drafts = Drafts(
-            *(registry, self._changes, self._space, limits),
-            clock_ms=clock_ms,
-            rng=rng,
+            registry, self._changes, self._space, limits, clock_ms=clock_ms, rng=rng
         )
 
     async def open(self) -> None:

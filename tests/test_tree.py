@@ -54,7 +54,6 @@ EXCEPTIONS: dict[str, str] = {
     "config_center/cli/ports.py": "tests/config_center/test_main.py",
     "config_center/cli/rollouts.py": "tests/config_center/test_main.py",
     "config_center/cli/server.py": "tests/config_center/test_main.py",
-    "config_center/cli/show.py": "tests/config_center/test_main.py",
     "config_center/history.py": "tests/config_center/test_service.py",
     "config_center/leash.py": "tests/config_center/test_embedded.py",
     "config_center/bounds.py": "tests/config_center/test_settings.py",

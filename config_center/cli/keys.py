@@ -256,7 +256,7 @@ def diff(
     if json:
         show.as_json(found)
     else:
-        typer.echo(found.get("diff", found) if isinstance(found, dict) else found)
+        show.text(str(found.get("diff", found) if isinstance(found, dict) else found))
 
 
 def rollback(
@@ -321,4 +321,4 @@ async def _watch(remote: Remote, prefix: str | None, json: bool) -> None:
             continue
         about = orjson.loads(data)
         keys = ", ".join(f"{k['key']} ({k['op']})" for k in about["keys"]) or about["type"]
-        typer.echo(f"{about['position']}  {about['author']}  {keys}  {about['comment']}".rstrip())
+        show.line(f"{about['position']}  {about['author']}  {keys}  {about['comment']}".rstrip())

@@ -185,19 +185,23 @@ def _print_policy(found: dict[str, Any], json: bool) -> None:
         typer.echo(f"{name:13} {'yes' if found[name] else 'no ':3}  {words}")
     for what, about in (("namespace", found["frozen"]), ("center", found["center"]["frozen"])):
         if about is not None:
-            typer.echo(f"the {what} is frozen since {about['since']} by {about['by']}: "
-                       f"{about['reason']}")  # fmt: skip
+            since = f"since {about['since']} by {about['by']}"
+            show.line(f"the {what} is frozen {since}: {about['reason']}")
 
 
 def _print_draft(found: dict[str, Any]) -> None:
-    typer.echo(f"{found['id']}  {found['state']}: {_what(found)}")
-    typer.echo(f"by {found['author']} at {found['at']}, until {found['expires']}")
+    show.line(f"{found['id']}  {found['state']}: {_what(found)}")
+    show.line(f"by {found['author']} at {found['at']}, until {found['expires']}")
     if found["comment"]:
-        typer.echo(found["comment"])
+        show.line(found["comment"])
+    if found["rollout"]:  # whom it lists and by which rules: the percent alone says little
+        show.line(f"rollout {_short(found['rollout'])}")
+    if found["supersede"]:
+        show.line("aborts the rollout that runs on these keys")
     for part in found["changes"]:
-        typer.echo(f"{part['key']} ({part['op']})")
+        show.line(f"{part['key']} ({part['op']})")
         for delta in part["changes"]:
-            typer.echo(f"  {_MARKS[delta['op']]} {delta['path'] or '/'}{_delta(delta)}")
+            show.line(f"  {_MARKS[delta['op']]} {delta['path'] or '/'}{_delta(delta)}")
     typer.echo(f"content {found['content']}")
 
 

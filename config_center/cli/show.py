@@ -1,4 +1,9 @@
-"""How the command line prints: JSON when asked for it, a table or a few words otherwise."""
+"""
+How the command line prints: JSON when asked for it, a table or a few words otherwise.
+
+What others wrote (comments, names, values) is shown with every character that a terminal would act
+upon written out: an approver must not be shown another text than the one that is approved.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +13,8 @@ import orjson
 import typer
 from rich.console import Console
 from rich.table import Table
+
+from client_sdk.log_lines import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -40,7 +47,17 @@ def done(plain: Any, words: str, json: bool) -> None:
     if json:
         as_json(plain)
     else:
-        typer.echo(words)
+        text(words)
+
+
+def line(words: str) -> None:
+    """One line, whatever is in it."""
+    typer.echo(shown(words))
+
+
+def text(words: str) -> None:
+    """Several lines."""
+    typer.echo(shown(words, keep="\n\t"))
 
 
 _PIPED = 1000
@@ -48,16 +65,16 @@ _PIPED = 1000
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """A plain table."""
-    shown = Table(box=None, pad_edge=False, header_style="bold")
+    made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         # What is copied from here stays in one piece.
-        shown.add_column(column, overflow="fold", no_wrap=column == "ID")
+        made.add_column(column, overflow="fold", no_wrap=column == "ID")
     for row in rows:
-        shown.add_row(*("-" if cell is None else str(cell) for cell in row))
+        made.add_row(*("-" if cell is None else shown(str(cell), keep="\n") for cell in row))
     console = Console(soft_wrap=True, markup=False, emoji=False, highlight=False)
     if not console.is_terminal:
         console.width = _PIPED  # whoever reads it there wants whole lines
-    console.print(shown)
+    console.print(made)
 
 
 def rollout(about: dict[str, Any] | None) -> str:

@@ -40,6 +40,9 @@ export function drafts({ call, path, element, words, attempt, identity, done }) 
     const lines = draft.changes.flatMap((part) => [
       element("span", `${part.key} (${part.op})`), "\n", ...part.changes.flatMap(told),
     ]);
+    // Whom it lists and by which rules: the percent alone says little.
+    const how = { ...(draft.rollout && { rollout: draft.rollout }), ...(draft.supersede && { supersede: true }) };
+    if (Object.keys(how).length) lines.unshift(`${plain(how)}\n`);
     if (draft.moved.length) lines.unshift(`${words().moved}: ${draft.moved.join(", ")}\n`);
     $("draft").replaceChildren(...lines);
     $("draft-view").hidden = false;
@@ -49,10 +52,18 @@ export function drafts({ call, path, element, words, attempt, identity, done }) 
     $("approve").focus();
   }
 
+  // As JSON, with marks of direction and whatever else is not seen as itself written out.
+  function plain(value) {
+    return JSON.stringify(value).replace(
+      /[\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g,
+      (each) => `\\u${each.charCodeAt(0).toString(16).padStart(4, "0")}`,
+    );
+  }
+
   function told({ path: at, old, new: now, op }) {
     const lines = [];
     const line = (mark, value, className) =>
-      element("span", `${mark} ${at || "/"} ${JSON.stringify(value)}`, { className });
+      element("span", `${mark} ${at || "/"} ${plain(value)}`, { className });
     if (op !== "add") lines.push(line("-", old, "del"));
     if (op !== "remove") lines.push(line("+", now, "add"));
     return lines;

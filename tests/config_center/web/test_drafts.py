@@ -20,17 +20,21 @@ async def test_a_draft_is_looked_at_and_approved_at_the_page(tmp_path: Path) -> 
         service = b.opened.service
         await put(b.opened, "prompt", "old")
         await service.policies.set_rules("default", {"two_person": True}, ADMIN)
-        asked = {"operations": [{"op": "put", "key": "prompt", "value": EVIL}], "comment": EVIL}
+        operation = {"op": "put", "key": "prompt", "value": EVIL + "\u202e"}
+        rollout = {"percent": 1, "unit": "device", "allow": ["everybody"]}
+        asked = {"operations": [operation], "comment": EVIL, "rollout": rollout}
         await service.drafts.create("default", asked, PAT)
         await b.open()
 
         waiting = b.page.get_by_role("region", name="Waiting for a second person")
         await waiting.get_by_role("button", name="prompt (put)").click()
         await expect(b.page.locator("#draft .del")).to_have_text('- / "old"')
+        await expect(b.page.locator("#draft .add")).to_contain_text("\\u202e")
+        await expect(b.page.locator("#draft")).to_contain_text('"allow":["everybody"]')
         await b.page.get_by_role("button", name="Publish exactly this").click()
         await expect(waiting).to_be_hidden()
 
-        assert await b.value("prompt") == EVIL
+        assert service.rollouts.listed("default", 1, None)["items"]
         assert await b.page.evaluate("window.hurt") is None
         assert b.errors == []
 
