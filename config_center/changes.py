@@ -216,10 +216,14 @@ class Changes:
         return Answer(space.story_words(moved), f'"{done.position}"')
 
     async def state(self, space: Space, which: str, actor: Actor) -> dict[str, Any]:
-        """What became of a change, by its id or the caller's Idempotency-Key."""
+        """
+        What became of a change, by its id or the caller's Idempotency-Key. Raises Problem 403 for
+        one of keys beyond the actor's reach, of schemas and rules too.
+        """
         for ident in _idents(space, which, actor):
             found = await space.ledger.find(ident)
             if found is not None:
+                require_keys(actor, space.ledger.ns, [op.key for op in found.header.ops])
                 safe = await space.ledger.store.is_replicated(space.ledger.ns)
                 return _state_json(ident, found.header, safe=safe)
         return {"state": "absent", "change": _idents(space, which, actor)[0]}

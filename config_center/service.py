@@ -221,7 +221,8 @@ class Service:
         return await self._changes.state(self._space(ns), which, actor)
 
     async def cancel_change(self, ns: str, which: str, actor: Actor) -> dict[str, Any]:
-        """Make sure that a change never takes effect."""
+        """Make sure that a change never takes effect, a draft by its author alone."""
+        self.drafts.require_mine(ns, which, actor)
         return await self._changes.cancel(self._space(ns), which, actor)
 
     # -- reading ------------------------------------------------------------------------------

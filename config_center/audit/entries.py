@@ -36,10 +36,13 @@ MOST_KEYS_REFUSED = 20
 _LONGEST = {"comment": 1_000, "detail": 500}
 _LONG = 200
 _CUT = "…"
+_RULES = ("two_person", "staged", "precondition")
 # Fields of a body, and of a query, that say what was asked for without being a value.
 _ASKED = (
     *("name", "role", "instance", "namespaces", "template", "kind", "decision", "from"),
-    *("percent", "to", "force", "accept_loss", "supersede"),
+    *("percent", "to", "force", "accept_loss", "supersede", "urgent", "version"),
+    *("scopes", "ttl", "expires_at", "what", "kid", "days", "keep"),
+    *_RULES,
 )
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 # Refusals that judge what was typed.
@@ -128,13 +131,19 @@ def asked_for(body: Any, query: Mapping[str, str], declared: Collection[str]) ->
     rollout = given.get("rollout")
     if isinstance(rollout, dict):
         given["percent"] = rollout.get("percent")
+    rules = given.get("policy")
+    if "policy" in declared and isinstance(rules, dict):  # of a draft
+        given, declared = {**rules, **given}, {*declared, *_RULES}
+    if "scopes" in given:
+        given["scopes"] = [_scope(each) for each in _listed(given["scopes"])]
     told = [name for name in _ASKED if name in declared or name == "percent"]
     return {name: given[name] for name in told if _is_told(given.get(name))}
 
 
-def comment_of(body: Any, query: Mapping[str, str]) -> str:
-    """Why, as whoever asked says."""
-    found = body.get("comment") if isinstance(body, dict) else query.get("comment")
+def comment_of(body: Any, query: Mapping[str, str], declared: Collection[str] = ()) -> str:
+    """Why, as whoever asked says; a freeze calls it its ``reason``."""
+    name = "reason" if "reason" in declared else "comment"
+    found = body.get(name) if isinstance(body, dict) else query.get(name)
     return found if isinstance(found, str) else ""
 
 
@@ -182,6 +191,11 @@ def _escaped(character: str) -> str:
         return character
     code = ord(character)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def _scope(each: Any) -> str:
+    ns, prefix = (each.get("namespace"), each.get("prefix")) if isinstance(each, dict) else ("", "")
+    return f"{ns}/{prefix}" if prefix else str(ns)
 
 
 def _is_told(value: Any) -> bool:

@@ -123,7 +123,7 @@ class Witness:
             more=max(0, len(keys) - most),
             subject=request.match_info.get("id") or _text(answer, "id"),
             asked={} if judged else asked_for(body, request.query, declared),
-            comment=comment_of(body, request.query),
+            comment=comment_of(body, request.query, declared),
             status=status,
             problem=name,
             detail=_detail(status, problem),

@@ -230,6 +230,12 @@ class Drafts:
         self._mine(ns, ident, actor)
         return await self._refuse(ns, ident, stored.WITHDRAWN, actor, comment)
 
+    def require_mine(self, ns: str, ident: str, actor: Actor) -> None:
+        """Raise Problem 403 where this is the id of a draft that another wrote."""
+        drafts = stored.drafts_of(self._registry.system.state, ns)
+        if any(draft.id == ident for draft in drafts):
+            self._mine(ns, ident, actor)
+
     def _mine(self, ns: str, ident: str, actor: Actor) -> None:
         draft = stored.draft_of(self._registry.system.state, ns, ident)
         if not stored.is_author(draft, actor) and not actor.may("admin"):

@@ -199,6 +199,8 @@ async def test_a4_the_state_of_a_change_of_keys_beyond_is_not_told(tmp_path: Pat
         theirs = (await api("PUT", f"{NS}/keys/tts", {"value": 2}))[1]["change"]
         one, _ = await made(api, scopes=PREFIXED)
         mine = (await one("PUT", f"{NS}/keys/llm.a", {"value": 2}))[1]["change"]
+        bound = (await api("PUT", f"{NS}/keys/tts/schema", {"json_schema": {}}))[1]["change"]
+        assert await refusal(one, "GET", f"{NS}/changes/{bound}") == "403 forbidden"
         never = "f" * 32
 
         assert await refusal(one, "GET", f"{NS}/changes/{theirs}") == "403 forbidden"

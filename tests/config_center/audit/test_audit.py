@@ -162,7 +162,7 @@ async def test_what_waits_for_the_disk_is_bounded(
             await audit.record(call())
         assert audit.lost == 3
         await asyncio.to_thread(mend_disk, audit)
-        await until(lambda: not audit.down)
+        await until(lambda: not audit._line)
 
     assert events(tmp_path).count("call") == 3
 

@@ -81,6 +81,19 @@ def test_of_a_body_only_what_is_no_value_is_told(
     assert asked_for(body, {}, declared) == told
 
 
+def test_rules_scopes_and_urgency_are_told() -> None:
+    rules = {"two_person": False, "other": True}
+    scopes = [{"namespace": "prod", "prefix": "llm."}, {"namespace": "dev"}, "noise"]
+
+    assert asked_for(rules, {"urgent": "true"}, {"two_person", "urgent"}) == {
+        "two_person": False,
+        "urgent": "true",
+    }
+    assert asked_for({"policy": rules}, {}, {"policy"}) == {"two_person": False}
+    assert asked_for({"policy": rules}, {}, {"value"}) == {}
+    assert asked_for({"scopes": scopes}, {}, {"scopes"}) == {"scopes": ["prod/llm.", "dev", ""]}
+
+
 def test_a_configuration_that_was_sent_bare_is_not_told_by_the_names_of_its_fields() -> None:
     """`PUT keys/llm` with the value itself as the body: its `key` is an API key."""
     bare = {"key": "sk-sesame", "name": "sesame", "to": "sesame", "operations": [{"key": "sesame"}]}
@@ -102,6 +115,7 @@ def test_keys_are_those_of_the_path_of_the_operations_and_of_the_answer() -> Non
 def test_the_comment_is_the_bodys_or_the_querys() -> None:
     assert comment_of({"comment": "why"}, {"comment": "not this"}) == "why"
     assert comment_of(None, {"comment": "why"}) == "why"
+    assert comment_of({"reason": "fire"}, {}, {"reason"}) == "fire"
     assert (comment_of({"comment": 5}, {}), comment_of({}, {})) == ("", "")
 
 

@@ -148,6 +148,17 @@ def test_every_route_that_changes_something_is_a_change() -> None:
     assert told == ["finish_login"], "which makes a token"
 
 
+async def test_it_tells_which_rule_was_set_and_why_publishing_was_stopped(tmp_path: Path) -> None:
+    async with http(tmp_path) as api:
+        await api("PUT", f"{NS}/policy", {"two_person": True})
+        await api("PUT", f"{NS}/policy?urgent=true", {"two_person": False, "comment": "alone"})
+        await api("POST", f"{NS}/freeze", {"reason": "the provider burns"})
+        *_, taken_away, freeze = await told(api)
+
+    assert taken_away["asked"] == {"two_person": False, "urgent": "true"}
+    assert freeze["comment"] == "the provider burns"
+
+
 async def test_every_change_has_a_name_of_its_own(tmp_path: Path) -> None:
     """`step` and `abort` are one handler; who aborted is not to be looked up by position."""
     async with http(tmp_path) as api:

@@ -304,6 +304,19 @@ async def test_who_wrote_a_draft_withdraws_it_and_others_reject_it(tmp_path: Pat
         assert await refusal(center.drafts.withdraw(NS, "nowhere", PAT)) == "404 not-found"
 
 
+async def test_a_draft_is_not_voided_by_a_publisher_who_did_not_write_it(tmp_path: Path) -> None:
+    eve = Actor("eve", "publisher", "e" * 16)
+    async with guarded(tmp_path) as center:
+        draft = await drafted(center)
+
+        assert await refusal(center.cancel_change(NS, draft["id"], eve)) == "403 forbidden"
+        await approve(center, draft)
+        mine = await drafted(center)
+        assert (await center.cancel_change(NS, mine["id"], PAT))["state"] == "cancelled"
+        theirs = await drafted(center)
+        assert (await center.cancel_change(NS, theirs["id"], ALICE))["state"] == "cancelled"
+
+
 async def test_a_secret_in_a_draft_is_sealed_where_it_lies_and_masked_where_it_is_shown(
     tmp_path: Path,
 ) -> None:
