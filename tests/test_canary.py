@@ -69,7 +69,7 @@ class World:
         self.found = Found()
         self.roles: dict[str, Http] = {}
         self.ids: list[str] = []
-        self.sha256 = self.gateway = ""
+        self.sha256 = self.gateway = self.draft = ""
 
     def llm(self, **changes: Any) -> dict[str, Any]:
         url = "https://api.example/v1"
@@ -106,6 +106,7 @@ class World:
         body = {"operations": [operation, {"op": "put", "key": "told", "value": self.text}]}
         _, draft = await self.ask("publisher", "POST", f"{NS}/drafts", body=body)
         self.ids.append(draft["id"])
+        self.draft = draft["content"]
         await self.ask("publisher", "PUT", f"{NS}/keys/prompt", body={"value": self.text})
         await self.ask("publisher", "PUT", f"{NS}/keys/big", body={"value": self.text * 2000})
 
@@ -165,6 +166,8 @@ class World:
                 yield {"raw": text.encode(), "Content-Type": kind}
         elif "to" in fields or "version" in fields:
             yield {"body": {"to" if "to" in fields else "version": 1}}
+        elif "content" in fields:
+            yield {"body": {"content": self.draft}}
         else:
             yield {"body": {}}
 
@@ -289,6 +292,7 @@ async def test_a40_a_secret_comes_out_nowhere_but_where_it_is_opened(
                     await w.drive(route)
                 await w.verbs()
                 refusal = (await w.ask("reader", "GET", f"{NS}/instances"))[1]
+                assert (await w.ask("reader", "GET", f"{NS}/keys/drafted"))[0] == 200, "approved"
                 for route in last:
                     await w.drive(route)
             async for name, value in dump(raw):
