@@ -121,6 +121,8 @@ async def get_news(call: Call) -> web.Response:
                 async with asyncio.timeout(_SILENCE):
                     message = await anext(watcher)
                     records = [message] if isinstance(message, Record) else None
+    if not call.service.tokens.opens(call.actor):
+        raise Problem("unauthorized", "this token has ended while its question waited")
     frames = _up_to(_MAX_NEWS_BYTES, records or [])
     if ledger.newest_beat is not None:
         frames.append(ledger.newest_beat.encode())

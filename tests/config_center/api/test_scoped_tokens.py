@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import aiohttp
 
 from client_sdk.reports import Report, report_key
 from config_center.api import ROUTES
-from tests.config_center.api.world import NS, Http, http
+from tests.config_center.api.world import NS, QUICK, Http, http
+from tests.until import until
 
 PREFIXED = [{"namespace": "default", "prefix": "llm."}]
 OTHER = "/v1/namespaces/other"
@@ -288,6 +290,20 @@ async def test_a_stream_ends_with_its_token(tmp_path: Path) -> None:
                     later = tokens.clock_ms() + 3_600_001
                     tokens.clock_ms = lambda later=later: later
                 await stream.content.read()  # to its end
+
+
+async def test_a_poll_that_waits_tells_nothing_to_a_token_that_ended(tmp_path: Path) -> None:
+    async with http(tmp_path, rhythm=replace(QUICK, beat_every=3600)) as api:
+        one, about = await made(api, "reader")
+        ledger = api.center.registry.get("default")
+        await publish(api, "a")
+        poll = asyncio.create_task(one("GET", f"{NS}/news?after={ledger.state.position}"))
+        await until(lambda: len(ledger.watchers))
+
+        await api("DELETE", f"/v1/tokens/{about['id']}")
+        await publish(api, "b")
+
+        assert (await poll)[0] == 401
 
 
 async def test_what_is_asked_for_a_token_is_checked(tmp_path: Path) -> None:
