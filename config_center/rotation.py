@@ -147,12 +147,13 @@ class Rotation:
         async with self._turn:
             root = await asyncio.to_thread(self._files.root)
             if root is None:
+                only = "" if kid is None else f" --{what} {kid}"
                 raise Problem(
                     "root-offline",
                     "root.key is not in this center's data directory, so it can sign no list. "
-                    "Type: config-center trust request FILE; carry FILE to the root, and there: "
-                    "config-center trust sign FILE --root root.key; carry FILE.signed back, and: "
-                    "config-center trust install FILE.signed",
+                    f"Type: config-center trust request FILE{only}; carry FILE to the root, and "
+                    "there: config-center trust sign FILE --root root.key; carry FILE.signed back, "
+                    "and: config-center trust install FILE.signed",
                 )
             request = await self.request(what, kid, days=days, keep=keep)
             await self._install(succession.sign(request, root))

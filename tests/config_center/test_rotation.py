@@ -184,7 +184,8 @@ async def test_without_the_root_it_says_what_to_type_and_changes_nothing(tmp_pat
         (data / "root.key").unlink()
 
         for what, kid in (("rotate", None), ("revoke", registry_of(rotation).key.kid)):
-            with pytest.raises(Problem, match="config-center trust request") as refusal:
+            typed = "trust request FILE" + (f" --{what} {kid};" if kid else ";")
+            with pytest.raises(Problem, match=typed) as refusal:
                 await rotation.do(what, kid)
             assert (refusal.value.name, refusal.value.status) == ("root-offline", 409)
 
