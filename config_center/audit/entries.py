@@ -40,7 +40,7 @@ _RULES = ("two_person", "staged", "precondition")
 # Fields of a body, and of a query, that say what was asked for without being a value.
 _ASKED = (
     *("name", "role", "instance", "namespaces", "template", "kind", "decision", "from"),
-    *("percent", "to", "force", "accept_loss", "supersede", "urgent", "version"),
+    *("percent", "to", "force", "accept_loss", "supersede", "urgent", "version", "reason"),
     *("scopes", "ttl", "expires_at", "what", "kid", "days", "keep"),
     *_RULES,
 )

@@ -68,6 +68,8 @@ def test_a21_every_text_is_cut() -> None:
         ({"to": 3, "comment": "c"}, {"to", "comment"}, {"to": 3}),
         ({"force": True, "percent": 2.5}, {"force", "percent"}, {"force": True, "percent": 2.5}),
         ({"namespaces": ["a"]}, {"namespaces"}, {"namespaces": ["a"]}),
+        ({"two_person": False}, {"two_person", "staged"}, {"two_person": False}),
+        ({"reason": "incident 4711"}, {"reason"}, {"reason": "incident 4711"}),
         ({"namespaces": [{"value": "sesame"}]}, {"namespaces"}, {}),
         ({"to": 2**60, "name": {"a": 1}, "role": None}, {"to", "name", "role"}, {}),
         ({"value": "sesame", "json_schema": {}}, {"value", "json_schema"}, {}),
