@@ -37,8 +37,8 @@ def list_entries(
     actor: Annotated[str | None, typer.Option(help="Only this token, by name or id.")] = None,
     key: Annotated[str | None, typer.Option(help="Only calls that name this key.")] = None,
     outcome: Annotated[str | None, typer.Option(help="accepted, refused or unknown.")] = None,
-    since: Annotated[str | None, typer.Option(help="Not before this time.")] = None,
-    until: Annotated[str | None, typer.Option(help="Not after this time.")] = None,
+    since: Annotated[str | None, typer.Option(help="As 2026-01-31T12:00:00Z.")] = None,
+    until: Annotated[str | None, typer.Option(help="The same.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 50,
     json: AsJson = False,
 ) -> None:
@@ -106,13 +106,19 @@ def verify(
     except ConfigError as error:
         fail(f"{trust}: {error}")
     except (OSError, sqlite3.Error) as error:
-        fail(f"{getattr(error, 'filename', None) or file} cannot be read ({error})")
+        fail(_unreadable(file, trust, error))
     if json:
         show.as_json(_found_json(found))
     else:
         _say(file, found)
     if found.broken:
         raise typer.Exit(1)
+
+
+def _unreadable(file: Path, trust: Path, error: Exception) -> str:
+    away = getattr(error, "filename", None) or file
+    hint = "; --trust names a copy of a center's trust.json" if str(away) == str(trust) else ""
+    return f"{away} cannot be read ({getattr(error, 'strerror', None) or error}){hint}"
 
 
 def _look_through(file: Path, verifier: Verifier, contains: End | None) -> Finding:
@@ -146,6 +152,11 @@ def _say(file: Path, found: Finding) -> None:
     )
 
 
+def _why(item: dict[str, Any]) -> str:
+    told = (item.get("comment"), item.get("detail"), item.get("asked", {}).get("reason"))
+    return next((str(each) for each in told if each), "")
+
+
 def _row(item: dict[str, Any]) -> list[str]:
     """The cells of one entry."""
     who = item.get("actor", "") or "-"
@@ -157,7 +168,7 @@ def _row(item: dict[str, Any]) -> list[str]:
         for part in (item.get("status"), item.get("problem"), item.get("position"))
         if part
     )
-    why = item.get("comment") or item.get("detail") or ""
+    why = _why(item)
     event = "" if item["event"] == "call" else f"{item['event']} "
     return [
         str(item["n"]), item["at"], who, item.get("address", "-"), (event + what).strip() or "-",

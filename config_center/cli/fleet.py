@@ -153,7 +153,7 @@ def get_schema(key: str, namespace: Namespace = None, json: AsJson = False) -> N
 @schemas.command("set", epilog="Example: config-center schema set llm --kind llm")
 def set_schema(
     key: str,
-    kind: Annotated[str | None, typer.Option(help="A module kind.")] = None,
+    kind: Annotated[str | None, typer.Option(help="As llm; a wrong one lists all.")] = None,
     file: Annotated[Path | None, typer.Option(help="A JSON Schema.")] = None,
     draft: Annotated[
         bool, typer.Option("--draft", help="Let somebody else approve it first.")
@@ -169,7 +169,11 @@ def set_schema(
     if draft:
         make_draft(remote, {"schema": body, "key": key}, json)
         return
-    show.done(run(remote.call("PUT", remote.key(key, "schema"), body)), f"{key}: bound", json)
+    done = run(remote.call("PUT", remote.key(key, "schema"), body))
+    if not json:
+        for warning in done.get("warnings", ()):
+            typer.echo(f"warning: {warning}", err=True)
+    show.done(done, f"{key}: bound", json)
 
 
 def _json_of(file: Path) -> Any:

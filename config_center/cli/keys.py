@@ -47,7 +47,8 @@ def put(
         float | None, typer.Option(help="Publish to this share of the devices first.")
     ] = None,
     if_version: Annotated[
-        int | None, typer.Option(help="Only if the latest version is still this one.")
+        int | None,
+        typer.Option(help="Only if the latest version is still this one; 0: if there is none."),
     ] = None,
     supersede: Supersede = False,
     draft: AsDraft = False,
@@ -67,9 +68,7 @@ def put(
         operation |= {"value": body.pop("value"), "format": body.pop("format")}
         make_draft(remote, {"operations": [operation], **body}, json, supersede)
         return
-    headers = {"Idempotency-Key": str(uuid.uuid4())}
-    if if_version is not None:
-        headers["If-Match"] = f'"{if_version}"'
+    headers = {"Idempotency-Key": str(uuid.uuid4()), **_condition(if_version)}
     flags = {"supersede": supersede, "urgent": urgent}
     query = {name: "true" for name, given in flags.items() if given}
     done = run(remote.call("PUT", remote.key(key), body, query=query, headers=headers))
@@ -89,6 +88,13 @@ def put(
         typer.echo(f"{key}: version {done['version']} at {where}")
     if form == "text" and value.lstrip()[:1] in ("{", "["):
         typer.echo("note: it is published as a text; --format json makes it a value", err=True)
+
+
+def _condition(if_version: int | None) -> dict[str, str]:
+    """The header that says what a publish was made on."""
+    if if_version is None:
+        return {}
+    return {"If-Match": f'"{if_version}"'} if if_version else {"If-None-Match": "*"}
 
 
 def _value(file: str | None, text: str | None, form: str | None) -> tuple[Any, str]:

@@ -66,7 +66,11 @@ def shred(
 ) -> None:
     """Destroy the secrets of a version for good: nobody can read them or go back to it."""
     if not yes:
-        typer.confirm(f"Destroy the secrets of version {version} of {key} for good?", abort=True)
+        typer.confirm(
+            f"Destroy the secrets of version {version} of {key}, and of every version that shares "
+            "them, for good?",
+            abort=True,
+        )
     remote = connect(namespace)
     body = {"version": version, "comment": comment}
     done = run(remote.call("POST", remote.key(key, "shred"), body))

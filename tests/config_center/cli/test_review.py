@@ -61,7 +61,13 @@ def at_the_shell(ann: Callable[..., str], bob: Callable[..., str]) -> None:
     assert "the center is frozen since" in ann("policy show")
     ann("rollback prompt")
     assert "the whole center takes changes" in ann("unfreeze")
+    assert "fire" in ann("audit ls --outcome accepted")
     ann("policy set", status=2)
+
+    ann("policy set --precondition")
+    assert "--if-version" in ann("put fresh --text x", status=1)
+    assert "fresh: version 1" in ann("put fresh --text x --if-version 0")
+    ann("put fresh --text y --if-version 0", status=1)
 
 
 async def test_two_persons_at_two_shells(tmp_path: Path) -> None:

@@ -24,7 +24,9 @@ async def test_the_verbs_of_secrets_from_sealing_to_the_last_old_key(tmp_path: P
 
         nothing = await verb("seal", "--list")
         await call("PUT", f"{NS}/keys/llm", {"value": LLM})
-        await call("PUT", f"{NS}/keys/llm/schema", {"kind": "llm"})
+        bound = await asyncio.to_thread(
+            CliRunner().invoke, app, ["schema", "set", "llm", "--kind", "llm"], env=environment
+        )
         listed = await verb("seal", "--list")
         sealed = await verb("seal", "-c", "the field is secret now")
         clear = await verb("shred", "llm", "--version", "1", "--yes")
@@ -39,6 +41,7 @@ async def test_the_verbs_of_secrets_from_sealing_to_the_last_old_key(tmp_path: P
         again = await verb("drop-key", old["id"])
         as_json = await verb("status", "--json")
 
+    assert "warning: llm: /api_key is secret from now on" in bound.output
     assert nothing == (0, "no version holds a secret in clear\n")
     assert (listed[0], "/api_key  yes" in listed[1], "exchange them" in listed[1]) == (
         0,
