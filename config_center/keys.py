@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from client_sdk.errors import NotTrusted, SettingInvalid
 from client_sdk.keks import Kek, Keks, open_source
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from client_sdk.keks import KekSource
 
     Rng = Callable[[int], bytes]
+
+T = TypeVar("T")
 
 ROOT = "root.key"
 SIGNING = "signing.key"
@@ -107,7 +109,7 @@ class KeyFiles:
 
     def successor(self) -> SigningKey | None:
         """The key that will be the signing key. Raises SettingInvalid for a damaged one."""
-        return _load_key(self._data / NEXT_KEY) if (self._data / NEXT_KEY).exists() else None
+        return _unless_gone(self._data / NEXT_KEY, _load_key)
 
     def make_successor(self, rng: Rng) -> SigningKey:
         """The same, made where there is none."""
@@ -123,8 +125,7 @@ class KeyFiles:
 
     def pending(self) -> TrustList | None:
         """The list that waits for its moment. Raises SettingInvalid for a damaged one."""
-        path = self._data / NEXT_LIST
-        return _load_trust(path) if path.exists() else None
+        return _unless_gone(self._data / NEXT_LIST, _load_trust)
 
     def keep_pending(self, trust: TrustList | None) -> None:
         """Write it, or take it away."""
@@ -169,6 +170,16 @@ def _load_or_make_key(path: Path, rng: Rng) -> SigningKey:
     key = SigningKey.generate(rng)
     write_private(path, f"{key.kid} {base64.b64encode(key.seed).decode('ascii')}\n")
     return key
+
+
+def _unless_gone(path: Path, load: Callable[[Path], T]) -> T | None:
+    """What is in a file that a rotation may take away while somebody asks."""
+    try:
+        return load(path) if path.exists() else None
+    except SettingInvalid:
+        if path.exists():
+            raise
+        return None
 
 
 def _load_key(path: Path) -> SigningKey:

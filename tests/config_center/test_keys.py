@@ -1,4 +1,5 @@
 import random
+import secrets
 import shutil
 import stat
 
@@ -6,7 +7,8 @@ import pytest
 
 from client_sdk.errors import SettingInvalid
 from client_sdk.signing import TrustList, Verifier
-from config_center.keys import load, load_or_create
+from config_center import keys
+from config_center.keys import KeyFiles, load, load_or_create
 
 FILES = {"root.key": 0o600, "signing.key": 0o600, "secrets.key": 0o600, "trust.json": 0o644}
 
@@ -130,3 +132,16 @@ def test_an_edited_trust_list_is_refused(tmp_path):
 
     with pytest.raises(SettingInvalid, match=r"not signed by its root.*restore it from a backup"):
         load(tmp_path)
+
+
+def test_a_successor_that_is_promoted_while_somebody_asks_is_none(tmp_path, monkeypatch):
+    files = KeyFiles(tmp_path)
+    files.make_successor(secrets.token_bytes)
+
+    def promoted_meanwhile(path):
+        path.unlink()
+        raise SettingInvalid(f"{path} cannot be read")
+
+    monkeypatch.setattr(keys, "_load_key", promoted_meanwhile)
+
+    assert files.successor() is None
