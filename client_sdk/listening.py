@@ -93,13 +93,14 @@ class Guard(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self.address = _address(transport)
-        self._inner.connection_made(transport)
-        if self._connections.add(self):
-            transport.set_write_buffer_limits(high=1, low=0)  # we hear of every byte that waits
-            _bound_kernel(transport, self._connections.bounds.unread)
-            self._start_head()
-        else:
+        if not self._connections.add(self):
+            self._inner = asyncio.Protocol()  # who answers is gone, or never hears of this one
             transport.abort()
+            return
+        self._inner.connection_made(transport)
+        transport.set_write_buffer_limits(high=1, low=0)  # we hear of every byte that waits
+        _bound_kernel(transport, self._connections.bounds.unread)
+        self._start_head()
 
     def data_received(self, data: bytes) -> None:
         if not self._busy and self._head is None:

@@ -150,7 +150,13 @@ async def test_a_client_that_publishes_hears_of_a_freeze_at_once(tmp_path: Path)
         api = Http(session, opened, opened.admin_token)
         await api("POST", "/v1/freeze", {"reason": "incident 4711"})
 
-        client = await Client.connect(opened.url, instance="gw-1", token=opened.admin_token)
+        client = await Client.connect(
+            opened.url,
+            instance="gw-1",
+            token=opened.admin_token,
+            state=tmp_path / "state",
+            timeout=30.0,
+        )
         async with client:
             with pytest.raises(ApiError, match="incident 4711"):
                 async with asyncio.timeout(5):
@@ -164,7 +170,13 @@ async def test_clients_receive_neither_policies_nor_drafts(tmp_path: Path) -> No
         await api("PUT", NS + "/policy", {"two_person": True})
         await api("POST", NS + "/drafts", NEW)
 
-        client = await Client.connect(opened.url, instance="gw-1", token=opened.admin_token)
+        client = await Client.connect(
+            opened.url,
+            instance="gw-1",
+            token=opened.admin_token,
+            state=tmp_path / "state",
+            timeout=30.0,
+        )
         async with client:
             assert client.get("prompt") == "old"
             assert client.get("_policy", None) is None
