@@ -105,8 +105,11 @@ class ListWatch:
         return self._want(now)
 
     def on_signer(self, kid: str, verifier: Verifier, now: float) -> bool:
-        """Something that proves nothing is signed by ``kid``. True when the list is to be read."""
-        return not verifier.trust.knows(kid) and self._want(now)
+        """
+        Something that proves nothing is signed by ``kid``. True when the list is to be read: also
+        while it is asked for already, since nobody is a forger before it was read.
+        """
+        return not verifier.trust.knows(kid) and (self.wanted or self._want(now))
 
     def _want(self, now: float) -> bool:
         if self._asked_at is not None and now - self._asked_at < self.every:

@@ -144,6 +144,7 @@ async def test_a35_a_key_is_replaced_under_publishing_and_nobody_loses_a_change_
         async with w.client("away") as away:
             await w.serves(away)
             assert away.get("prompt") == w.published[-1]
+            assert away.metrics()["config_client_tampered_total"] == 0
 
 
 async def test_a35_what_a_thief_signs_with_a_retired_key_is_applied_by_nobody_and_said(

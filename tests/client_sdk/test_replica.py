@@ -722,6 +722,19 @@ def test_a35_a_client_that_was_away_takes_what_stands_under_a_new_key() -> None:
     assert replica.counters.tampered == 0
 
 
+def test_a35_nobody_is_a_forger_while_the_list_is_on_its_way() -> None:
+    """A beat of the new key comes while the log is read that is signed by it as well."""
+    history = History()
+    replica = begun(history)
+    history.key = STRANGER
+    history.add(kind="rekey")
+
+    assert replica.on_subscribed(1) == [ReadLog(Position(1, 1))]
+    assert replica.on_message(history.beat(WALL), 1, WALL) == []  # the log comes first
+    assert replica.on_log(history.records[1:], 1) == [ReadTrust()]
+    assert replica.counters.tampered == 0
+
+
 def test_a35_an_image_of_an_unknown_key_asks_for_the_list_once_and_a_refused_one_never() -> None:
     replica = Replica("ns", verifier())
     replica.on_subscribed(0)

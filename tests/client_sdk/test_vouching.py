@@ -132,5 +132,7 @@ def test_a_name_that_nobody_knows_asks_for_the_list_now_and_then() -> None:
     assert not watch.on_signer(STRANGER.kid, verifier, 0.0)
     assert not watch.on_signer(KEY.kid, verifier, 0.0)  # refused: no list will say more of it
     assert watch.on_signer("0" * 16, verifier, 0.0)
+    assert watch.on_signer("1" * 16, verifier, 0.1)  # it is on its way
+    watch.wanted = False  # it was read
     assert not watch.on_signer("1" * 16, verifier, 4.9)
     assert watch.on_signer("0" * 16, verifier, 5.0)
