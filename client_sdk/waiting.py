@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -45,13 +46,19 @@ async def to_the_end(work: Callable[[], T]) -> T:
     """
     Do blocking ``work`` in a thread and wait until it has ended, however often this is cancelled
     meanwhile: what it works on is nobody else's before. Raises what it raises.
+
+    A forked child has none of its parent's threads: there nothing would ever end, and what the
+    work touches is the parent's. So it goes when it is cancelled.
     """
+    process = os.getpid()
     working = asyncio.get_running_loop().run_in_executor(None, work)
     cancelled: asyncio.CancelledError | None = None
     while not working.done():
         try:
             await asyncio.wait((working,))
         except asyncio.CancelledError as error:
+            if os.getpid() != process:
+                raise
             cancelled = error
     if cancelled is not None:
         working.exception()  # looked at, so that nobody hears "never retrieved"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
+import signal
 import sys
 import threading
 from collections.abc import AsyncIterator
@@ -95,9 +97,9 @@ class Opened:
                 yield self
             finally:
                 for process in self.processes:
-                    if process.returncode is None:
-                        process.kill()
-                        await process.wait()
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(process.pid, signal.SIGKILL)  # with what it forked
+                    await process.wait()
 
     async def publish(self, **values: object) -> None:
         ops = [{"op": "put", "key": key, "value": value} for key, value in values.items()]
@@ -121,7 +123,13 @@ class Process:
         arguments = [opened.center.url, opened.token, str(home), how, str(term)]
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", _PROGRAM, *arguments, stdout=pipe, stderr=pipe
+            sys.executable,
+            "-c",
+            _PROGRAM,
+            *arguments,
+            stdout=pipe,
+            stderr=pipe,
+            start_new_session=True,
         )
         opened.processes.append(process)
         return cls(process)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import signal
+import subprocess
 import sys
 
 import pytest
@@ -93,3 +97,37 @@ async def test_a_cancellation_that_somebody_swallowed_is_still_known() -> None:
     await task
 
     assert told == [False, True]
+
+
+# Forks while a thread works for a task; the child ends by itself, as asyncio.run lets it.
+_FORKS = """
+import asyncio, os, sys, threading
+from client_sdk.waiting import to_the_end
+
+begun = threading.Event()
+
+def work():
+    begun.set()
+    threading.Event().wait()
+
+async def main():
+    working = asyncio.ensure_future(to_the_end(work))
+    while not begun.is_set():
+        await asyncio.sleep(0)
+    if not (child := os.fork()):
+        sys.exit(7)
+    _, status = os.waitpid(child, 0)
+    os._exit(os.waitstatus_to_exitcode(status))  # its loop shared the child's epoll, and is lost
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nobody forks there")
+def test_a_forked_child_does_not_wait_for_the_threads_of_its_parent() -> None:
+    with subprocess.Popen([sys.executable, "-c", _FORKS], start_new_session=True) as process:
+        try:
+            assert process.wait(timeout=10.0) == 7
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # a child that waits too
