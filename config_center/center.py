@@ -93,6 +93,27 @@ class Center:
         data = self.settings.data
         lock = await asyncio.to_thread(_claim, data)
         self._stack.callback(lock.release)
+        keys, held = await self._keys(data)
+        store = await self._open_store()
+        journal = await Journal.open(data / "journal.sqlite3")
+        self._stack.push_async_callback(journal.close)
+        await _refuse_foreign(store, journal, keys.trust, data)
+        others, rotation = await self._open_registry(store, journal, keys, held)
+        audit = await self._audit(keys)
+
+        def sign_with(key: SigningKey) -> None:
+            others.sign_with(key)
+            audit.sign_with(key)
+
+        self.registry.on_new_key = sign_with
+        await self._open_service(held, rotation, audit)
+        self.admin_token = await self._admin_token()
+        examiner = Examiner(self.settings, self.service, self._metrics)
+        self._stack.push_async_callback(examiner.close)
+        examiner.start()
+        self.url = await self._listen()
+
+    async def _keys(self, data: Path) -> tuple[CenterKeys, HeldKeks]:
         source = self.settings.kek_source
         keys = await asyncio.to_thread(load_or_create, data, secrets.token_bytes, source)
         held = HeldKeks(keys.keks, self.settings.keks_in(data))
@@ -101,16 +122,20 @@ class Center:
             *((held.where, kek.secret) for kek in keys.keks.keys),
         ):
             refuse_weak(where, secret, "a center makes its own at its first start")
+        return keys, held
+
+    async def _open_store(self) -> Store:
         self.store_url = await self._store()
-        store = open_store(
-            self.store_url, _retention(self.settings), replicas=self.settings.ack_replicas
-        )
+        retention, replicas = _retention(self.settings), self.settings.ack_replicas
+        store = open_store(self.store_url, retention, replicas=replicas)
         self._stack.push_async_callback(store.close)
         await store.open()
         await self._look_first(store)
-        journal = await Journal.open(data / "journal.sqlite3")
-        self._stack.push_async_callback(journal.close)
-        await _refuse_foreign(store, journal, keys.trust, data)
+        return store
+
+    async def _open_registry(
+        self, store: Store, journal: Journal, keys: CenterKeys, held: HeldKeks
+    ) -> tuple[Peers, Rotation]:
         center = f"center-{keys.signing.kid[:8]}-{secrets.token_hex(3)}"
         self.registry = Registry(
             store,
@@ -121,9 +146,9 @@ class Center:
             self._rhythm,
             _keep(self.settings),
         )
-        rotation = Rotation(
+        rotation = Rotation(  # before it opens: a newer list that it finds is kept on disk
             self.registry,
-            KeyFiles(data),
+            KeyFiles(self.settings.data),
             every=self._rhythm.beat_every,
             clock_ms=_clock_ms,
             rng=secrets.token_bytes,
@@ -134,13 +159,9 @@ class Center:
         self._stack.push_async_callback(self.registry.close)
         await self.registry.open()
         await self.registry.publish_trust()
-        audit = await self._audit(keys)
+        return others, rotation
 
-        def sign_with(key: SigningKey) -> None:
-            others.sign_with(key)
-            audit.sign_with(key)
-
-        self.registry.on_new_key = sign_with
+    async def _open_service(self, held: HeldKeks, rotation: Rotation, audit: Audit) -> None:
         self.service = Service(
             self.registry,
             self.settings.limits,
@@ -158,12 +179,7 @@ class Center:
         self.service.keks.require()
         uses = self.service.tokens.uses
         self._stack.push_async_callback(uses.close)
-        await uses.open(data / TOKEN_USES)
-        self.admin_token = await self._admin_token()
-        examiner = Examiner(self.settings, self.service, self._metrics)
-        self._stack.push_async_callback(examiner.close)
-        examiner.start()
-        self.url = await self._listen()
+        await uses.open(self.settings.data / TOKEN_USES)
 
     async def _audit(self, keys: CenterKeys) -> Audit:
         keep = self.settings.retention

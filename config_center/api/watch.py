@@ -215,20 +215,6 @@ def _event(name: str, data: str, event_id: str = "") -> bytes:
 
 
 def _signed(message: Record | Beat) -> bytes:
-    """As every stream of signed records says it: rendered once, and not once for each of them."""
-    known = _rendered.get(id(message))
-    if known is None or known[0] is not message:
-        if len(_rendered) >= _RENDERED:
-            _rendered.clear()
-        known = _rendered[id(message)] = message, _render(message)
-    return known[1]
-
-
-_RENDERED = 64
-_rendered: dict[int, tuple[Record | Beat, bytes]] = {}
-
-
-def _render(message: Record | Beat) -> bytes:
     frame = base64.b64encode(message.encode()).decode("ascii")
     if isinstance(message, Beat):
         return _event("heartbeat", frame)
