@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -24,6 +26,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if rows:
         terminalreporter.section("fault rounds (fault, seed, rate, acknowledged, lost, ...)")
         terminalreporter.write_line("\n".join(sorted(rows)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """What needs its speed is not traced, nor are the processes that it starts."""
+    traced = os.environ.get("COVERAGE_PROCESS_CONFIG")
+    if traced and item.get_closest_marker("no_cover"):
+        del os.environ["COVERAGE_PROCESS_CONFIG"]
+    try:
+        return (yield)
+    finally:
+        if traced:
+            os.environ["COVERAGE_PROCESS_CONFIG"] = traced
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -11,6 +11,7 @@ from benchmarks.__main__ import GROUPS
 from benchmarks.measure import Line, compared, percentile
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("group", GROUPS)
 async def test_every_group_runs(group: str) -> None:
     size = 0.002

@@ -20,6 +20,7 @@ def many_switches():
     sys.setswitchinterval(before)
 
 
+@pytest.mark.no_cover
 @pytest.mark.usefixtures("many_switches")
 async def test_no_object_is_closed_under_a_pin_and_no_view_is_torn():
     world, maker = World(), Maker()

@@ -8,6 +8,7 @@ import random
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from client_sdk import Client
 from client_sdk.route import Pace
@@ -115,6 +116,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for(tmp_path: Path, monke
     assert b"urn:config-center:problem:request-timeout" in said
 
 
+@pytest.mark.no_cover
 async def test_a_fleet_whose_center_was_restarted_is_back_within_seconds(tmp_path: Path) -> None:
     """Sixty clients, and limits so low that most are refused first: they spread, and come."""
     seed = random.randrange(1 << 30)

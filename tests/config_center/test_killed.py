@@ -118,6 +118,7 @@ async def kill_now_and_then(
     return done
 
 
+@pytest.mark.no_cover
 @pytest.mark.timeout(240)
 async def test_nothing_acknowledged_is_lost_or_doubled_by_kill_9(tmp_path: Path) -> None:
     rng = random.Random(SEED)
@@ -144,6 +145,7 @@ async def test_nothing_acknowledged_is_lost_or_doubled_by_kill_9(tmp_path: Path)
     assert values == {f"k{n}": EACH for n in range(PUBLISHERS)}
 
 
+@pytest.mark.no_cover
 @pytest.mark.timeout(240)
 async def test_the_variant_without_the_key_is_caught(tmp_path: Path) -> None:
     """The same checker on publishers that ask again without saying that it is again."""

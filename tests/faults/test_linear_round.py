@@ -89,6 +89,7 @@ def told(attempts: list[Attempt]) -> str:
     return f"seed {SEED}: {counts}, unknown {len(attempts) - sum(counts.values())}"
 
 
+@pytest.mark.no_cover
 @pytest.mark.timeout(120)
 async def test_compare_and_set_at_two_centers_is_one_register(tmp_path: Path) -> None:
     attempts, changes = await history(tmp_path, careful=True)
@@ -102,6 +103,7 @@ async def test_compare_and_set_at_two_centers_is_one_register(tmp_path: Path) ->
     assert is_linearizable(attempts, 1)
 
 
+@pytest.mark.no_cover
 @pytest.mark.timeout(120)
 async def test_without_compare_and_set_the_checker_finds_the_lost_update(tmp_path: Path) -> None:
     attempts, _ = await history(tmp_path, careful=False)

@@ -17,6 +17,7 @@ from tests.faults.scale import QUICK
 from tests.faults.seed import SEED
 
 
+@pytest.mark.no_cover
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("number", FAULTS)
 async def test_a_fault_costs_nothing_that_was_acknowledged_and_the_broken_variant_is_caught(

@@ -41,9 +41,11 @@ async def lost(call: Http, raw: redis.Redis) -> dict[str, bytes]:
 
 async def fail_over(raw: redis.Redis, replica: dict[bytes, bytes]) -> None:
     """The replica is promoted, with another history behind it."""
-    for name, dump in replica.items():
-        await raw.restore(name, 0, dump, replace=True)
-    await raw.hset("cc:{default}:head", "rid", "0" * 40)
+    async with raw.pipeline(transaction=True) as at_once:
+        for name, dump in replica.items():
+            at_once.restore(name, 0, dump, replace=True)
+        at_once.hset("cc:{default}:head", "rid", "0" * 40)
+        await at_once.execute()
 
 
 async def an_orphan(call: Http, raw: redis.Redis, *, meanwhile: str = "theirs") -> dict[str, Any]:

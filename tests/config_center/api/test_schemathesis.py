@@ -102,6 +102,7 @@ def configurations(home: Path, rollout: str) -> tuple[str, str]:
     return str(anything), str(known)
 
 
+@pytest.mark.no_cover
 @pytest.mark.timeout(WITHIN)
 async def test_no_request_that_the_document_speaks_of_breaks_the_center(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
