@@ -1,8 +1,8 @@
 """
 A center looks at itself once a minute, so that Prometheus can say what `doctor` would.
 
-Only what is cheap: the machine, the store, the end of the audit, undecided orphans. The journal is
-read through by `doctor` alone, because that takes seconds where it is large.
+Only what is cheap: the machine, the store, the end of the audit, freezes, undecided orphans. The
+journal is read through by `doctor` alone, because that takes seconds where it is large.
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING
 
 from config_center.checks import judge
 from config_center.ledger.ending import end
-from config_center.looking import look_at_audit, look_at_machine, look_at_store, orphans_of
+from config_center.looking import (
+    frozen_in,
+    look_at_audit,
+    look_at_machine,
+    look_at_store,
+    orphans_of,
+)
 
 if TYPE_CHECKING:
     from config_center.metrics import Metrics
@@ -55,7 +61,7 @@ class Examiner:
             look_at_audit, self._settings.data, service.registry.verifier, service.audit.down
         )
         store = await look_at_store(service.registry.store)
-        facts = replace(machine, store=store, audit=audit)
+        facts = replace(machine, store=store, audit=audit, frozen=frozen_in(service))
         self._metrics.examined(judge(facts), facts.disk)
         self._metrics.undecided(await orphans_of(self._service))
 

@@ -161,6 +161,7 @@ async def look_at_center(service: Service, settings: Settings) -> Facts:
         ),
         peers=await others.look(),
         modes=service.modes(),
+        frozen=frozen_in(service),
         fleets={
             ns: space.fleet.standing(facts.now, lateness(space.ledger, facts.now))
             for ns, space in service.spaces.items()
@@ -172,6 +173,11 @@ async def orphans_of(service: Service) -> dict[str, int]:
     """How many changes of each namespace wait for a decision; only those that have any."""
     counts = {ns: len(await service.recovery.orphans(ns)) for ns in list(service.spaces)}
     return {ns: count for ns, count in counts.items() if count}
+
+
+def frozen_in(service: Service) -> dict[str, dict[str, str]]:
+    """Each freeze as people read it, by namespace."""
+    return {ns: freeze.words() for ns, freeze in service.policies.freezes().items()}
 
 
 def lateness(ledger: Ledger, now: float) -> Callable[[str], bool]:

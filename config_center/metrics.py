@@ -1,9 +1,10 @@
 """
 Prometheus metrics of the center; labels come from closed sets only.
 
-Requests and problems are counted as they happen. What can be read at once (modes, fleets, rollouts)
-is read from the service when somebody asks, so that it is never older than the answer. What costs a
-look at the disk or the store is what the examiner saw last (config_center/examining.py).
+Requests and problems are counted as they happen. What can be read at once (modes, freezes, fleets,
+rollouts) is read from the service when somebody asks, so that it is never older than the answer.
+What costs a look at the disk or the store is what the examiner saw last
+(config_center/examining.py).
 """
 
 from __future__ import annotations
@@ -83,6 +84,9 @@ class Metrics:
         self._ready = self._gauge(
             "namespace_ready", "1 for the mode that the namespace is in", "namespace", "mode"
         )
+        self._frozen = self._gauge(
+            "frozen", "1: publishing is frozen; of _system: in the whole center", "namespace"
+        )
         self._keys = self._gauge("keys", "keys that exist", "namespace")
         self._revision = self._gauge("revision", "newest revision", "namespace")
         self._watchers = self._gauge("watchers", "event streams", "namespace")
@@ -153,9 +157,12 @@ class Metrics:
     def render(self, service: Service) -> bytes:
         """The text that Prometheus reads."""
         now = time.time()
-        for gauge in (self._ready, self._keys, self._revision, self._watchers, self._beat_age):
+        of_ledgers = (self._ready, self._frozen, self._keys, self._revision, self._watchers)
+        for gauge in (*of_ledgers, self._beat_age):
             gauge.clear()  # a namespace that ended is not shown for ever
+        frozen = service.policies.freezes()
         for ns, ledger in service.registry.ledgers.items():
+            self._frozen.labels(ns).set(ns in frozen)
             self._read_ledger(ns, ledger, now)
         for gauge in (self._instances, self._standing, self._rollouts):
             gauge.clear()

@@ -18,7 +18,7 @@ from client_sdk.errors import NotVerified
 from client_sdk.image import Image, Proven
 from client_sdk.signing import REVOKED
 from config_center.ledger.recovery import adopt, require_newer_than_base, restore
-from config_center.ledger.words import Draft, Mode, Planned, TooOld
+from config_center.ledger.words import Asker, Draft, Mode, Planned, TooOld
 from config_center.problems import Problem, invalid, not_found
 from config_center.review.policy import (
     GOVERN,
@@ -93,10 +93,11 @@ class Recovery:
         """
         ledger = self._registry.get(ns)
         system = self._registry.system
+        asker = Asker(actor.name, actor.request_id, comment)
         if ledger is not system and system.mode is Mode.EMPTY:
-            await _put_back(system, _journaled(system), actor.name, comment)
+            await _put_back(system, _journaled(system), asker)
         whole = _journaled(ledger) if frame is None else await _given(ledger, frame)
-        await _put_back(ledger, whole, actor.name, comment)
+        await _put_back(ledger, whole, asker)
         await self._registry.lists.lay(ns)
         return {
             "namespace": ns,
@@ -106,13 +107,13 @@ class Recovery:
             "orphans": await self.orphans(ns),
         }
 
-    async def accept_loss(self, ns: str, actor: Actor) -> dict[str, Any]:
+    async def accept_loss(self, ns: str, actor: Actor, comment: str = "") -> dict[str, Any]:
         """
         Go on without what somebody saw and nobody has. Raises Problem 409 when nothing is missing,
         503 when the store cannot be reached.
         """
         ledger = self._registry.get(ns)
-        lost = await _go_on_without(ledger)
+        lost = await _go_on_without(ledger, Asker(actor.name, actor.request_id, comment))
         log.error("%s accepted that %s lost %s", actor.name, ns, "; ".join(lost))
         return {"namespace": ns, "position": str(ledger.state.position), "lost": lost}
 
@@ -125,16 +126,16 @@ class Recovery:
         return [row for row in rows if row not in there]
 
 
-async def _put_back(ledger: Ledger, whole: Proven, author: str, comment: str) -> None:
+async def _put_back(ledger: Ledger, whole: Proven, asker: Asker) -> None:
     """Raises Problem 409 when there is nothing to restore, 503 when the store is away."""
     async with ledger.lock:
         await ledger.refresh()
         if ledger.mode is not Mode.EMPTY:
             raise Problem("not-empty", f"the store holds {ledger.ns}; nothing has to be restored")
-        await _recover(ledger, restore(ledger, whole, author, comment))
+        await _recover(ledger, restore(ledger, whole, asker))
 
 
-async def _go_on_without(ledger: Ledger) -> list[str]:
+async def _go_on_without(ledger: Ledger, asker: Asker) -> list[str]:
     """Adopt what the store holds; who had what of the rest, as sentences."""
     async with ledger.lock:
         await ledger.refresh()
@@ -144,15 +145,15 @@ async def _go_on_without(ledger: Ledger) -> list[str]:
             f"{record.position} ({record.header.id} by {record.header.author}), seen by {who}"
             for who, record in ledger.heard.items()
         ]
-        await _recover(ledger, _adopt_uncovered(ledger))
+        await _recover(ledger, _adopt_uncovered(ledger, asker))
     return lost
 
 
-async def _adopt_uncovered(ledger: Ledger) -> None:
+async def _adopt_uncovered(ledger: Ledger, asker: Asker) -> None:
     stored = await ledger.store.head(ledger.ns)
     if stored is not None:
         await require_newer_than_base(ledger, stored.record)
-    await adopt(ledger, covered=False)
+    await adopt(ledger, covered=False, asker=asker)
 
 
 async def _recover(ledger: Ledger, work: Coroutine[Any, Any, None]) -> None:

@@ -172,8 +172,11 @@ class Rotation:
     async def signed_by(self, kid: str, since: int) -> list[dict[str, Any]]:
         """
         What this center's journals hold that ``kid`` signed since then (milliseconds), by the time
-        it was written down here, and whether this very center wrote it.
+        it was written down here, and whether this very center wrote it. Raises Problem 404 for a
+        key that the trust list does not name.
         """
+        if kid not in {row["kid"] for row in (await self.words())["keys"]}:
+            raise not_found(f"there is no key {kid[:64]!r}; GET /v1/trust/keys lists them all")
         found = []
         for ns in list(self._registry.ledgers):
             for record in await self._registry.journal.since(ns, since):

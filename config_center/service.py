@@ -277,6 +277,9 @@ class Service:
         body: dict[str, Any],
         actor: Actor,
         idempotency_key: str | None = None,
+        comment: str = "",
+        *,
+        urgent: bool = False,
     ) -> Answer:
         """Bind a key to a kind or to a JSON Schema."""
         check_key(key)
@@ -287,7 +290,7 @@ class Service:
             return plan_binding(state, key, body, binding)
 
         asked = {"key": key, "schema": body}
-        wish = Wish(actor, "schema", asked, idempotency_key=idempotency_key)
+        wish = Wish(actor, "schema", asked, comment, idempotency_key, urgent)
         done = await self._changes.submit(space, plan, wish)
         warnings = plan(space.ledger.state).result if done.replayed else done.result
         return Answer(binding_words(done, key, body, warnings), f'"{done.position}"')

@@ -29,6 +29,7 @@ import orjson
 
 from client_sdk.errors import NotTrusted
 from client_sdk.signing import RETIRED, REVOKED, Refusal, TrustList, Validity, draft, kid_of
+from config_center.rollouts.book import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -148,7 +149,7 @@ def in_words(before: TrustList, after: TrustList) -> Iterator[str]:
     """What a list changes, a sentence a key."""
     for kid in sorted(after.keys.keys() - before.keys.keys()):
         until = after.validity.get(kid, Validity()).not_after
-        yield f"{kid} is trusted" + ("" if until is None else f" until {until} ms")
+        yield f"{kid} is trusted" + ("" if until is None else f" until {timestamp(until)}")
     for kid in sorted(after.refused.keys() - before.refused.keys()):
         yield f"{kid} is {after.refused[kid].why}"
     for kid in sorted(before.keys.keys() - after.keys.keys() - after.refused.keys()):

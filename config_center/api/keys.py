@@ -72,6 +72,7 @@ class SchemaBody(Body):
 
     kind: str | None = None
     json_schema: Any = None
+    comment: str = Field("", max_length=1000)
 
 
 async def list_keys(call: Call) -> web.Response:
@@ -161,11 +162,13 @@ async def put_schema(call: Call) -> web.Response:
     """Bind a key to a kind or to a JSON Schema; every publish must pass."""
     body = await call.body(SchemaBody)
     plain = body.model_dump(exclude_none=True)
+    comment = plain.pop("comment")
     if len(plain) != 1:
         raise invalid('send {"kind": NAME} or {"json_schema": {...}}')
     done = await call.service.set_schema(
-        call.ns, call.path("key"), plain, call.actor, call.idempotency_key()
-    )
+        call.ns, call.path("key"), plain, call.actor, call.idempotency_key(), comment,
+        urgent=call.flag("urgent"),
+    )  # fmt: skip
     return _with_etag(done)
 
 
@@ -287,7 +290,7 @@ ROUTES = (
     Route("POST", _KEY + "/validate", "read", "Dry run", validate_key, PutBody,
           (IF_MATCH, IF_NONE_MATCH, SUPERSEDE, _COMMENT, _PERCENT), bodies=_BODIES),
     Route("PUT", _KEY + "/schema", "define", "Bind to a kind or schema", put_schema, SchemaBody,
-          (IDEMPOTENCY,)),
+          (IDEMPOTENCY, URGENT)),
     Route("GET", _KEY + "/schema", "read", "Kind or schema of a key", get_schema,
           parameters=(AT_LEAST,)),
 )  # fmt: skip

@@ -54,7 +54,7 @@ async def restore_namespace(call: Call) -> web.Response:
             "client's snapshot as application/octet-stream"
         )
     if body.accept_loss:
-        return answer(await recovery.accept_loss(call.ns, call.actor))
+        return answer(await recovery.accept_loss(call.ns, call.actor, body.comment))
     return answer(await recovery.restore(call.ns, None, call.actor, body.comment))
 
 

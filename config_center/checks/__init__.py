@@ -13,6 +13,7 @@ from config_center.checks import (
     durability,
     files,
     fleet,
+    freeze,
     journal,
     keys,
     limits,
@@ -34,7 +35,7 @@ CHECKS: dict[str, Callable[[Facts], Iterator[Check]]] = {
     for member in (
         *(keys, files, disk, limits, clock),
         *(server, rights, durability, replicas),
-        *(journal, audit, peers, namespaces, fleet),
+        *(journal, audit, peers, namespaces, freeze, fleet),
     )
 }
 

@@ -131,7 +131,8 @@ class Facts:
     could not be looked at; of a cluster ``store`` is that for each of its nodes. ``keys`` is why
     they cannot be used ("": they can). ``files`` begins with the data directory and is empty where
     there is none yet. ``now`` and ``installed`` are seconds since 1970, ``user`` is the user id of
-    whoever runs the center.
+    whoever runs the center. ``frozen`` is ``by``, ``reason`` and ``since`` of each freeze by
+    namespace, that of the whole center under ``_system``.
     """
 
     now: float = 0.0
@@ -148,6 +149,7 @@ class Facts:
     audit: AuditFacts | None = None
     peers: tuple[PeerFacts, ...] | None = None
     modes: Mapping[str, Mapping[str, str]] | None = None
+    frozen: Mapping[str, Mapping[str, str]] | None = None
     fleets: Mapping[str, Standing] | None = None
 
 

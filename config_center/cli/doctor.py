@@ -74,6 +74,6 @@ def _of_machine(given: dict[str, Any], file: Path | None) -> dict[str, Any]:
 
 
 def _say(check: dict[str, str]) -> None:
-    typer.echo(f"{check['level']:<5} {check['subject']:<11} {check['sentence']}")
+    show.line(f"{check['level']:<5} {check['subject']:<11} {check['sentence']}")
     if check["mend"]:
         typer.echo(f"{'':<17} -> {check['mend']}")

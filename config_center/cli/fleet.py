@@ -11,7 +11,7 @@ import typer
 from config_center.cli import show
 from config_center.cli.remote import connect, fail, run
 from config_center.cli.review import make_draft
-from config_center.cli.show import AsJson, Namespace
+from config_center.cli.show import AsJson, Comment, Namespace, Urgent
 
 devices = typer.Typer(help="Devices and what they get.", no_args_is_help=True)
 namespaces = typer.Typer(help="Namespaces.", no_args_is_help=True)
@@ -158,6 +158,8 @@ def set_schema(
     draft: Annotated[
         bool, typer.Option("--draft", help="Let somebody else approve it first.")
     ] = False,
+    urgent: Urgent = False,
+    comment: Comment = "",
     namespace: Namespace = None,
     json: AsJson = False,
 ) -> None:
@@ -167,9 +169,11 @@ def set_schema(
     body = {"kind": kind} if file is None else {"json_schema": _json_of(file)}
     remote = connect(namespace)
     if draft:
-        make_draft(remote, {"schema": body, "key": key}, json)
+        make_draft(remote, {"schema": body, "key": key, "comment": comment}, json)
         return
-    done = run(remote.call("PUT", remote.key(key, "schema"), body))
+    query = {"urgent": "true"} if urgent else {}
+    asked = {**body, "comment": comment}
+    done = run(remote.call("PUT", remote.key(key, "schema"), asked, query=query))
     if not json:
         for warning in done.get("warnings", ()):
             typer.echo(f"warning: {warning}", err=True)

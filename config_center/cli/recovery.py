@@ -62,7 +62,7 @@ def restore(
     elif from_journal:
         done = run(remote.call("POST", path, {"from": "journal", "comment": comment}))
     else:
-        done = run(remote.call("POST", path, {"accept_loss": True}))
+        done = run(remote.call("POST", path, {"accept_loss": True, "comment": comment}))
         lost = "; ".join(done["lost"])
         words = f"{remote.namespace}: goes on at {done['position']} without {lost}"
         show.done(done, words, json)

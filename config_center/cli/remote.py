@@ -255,6 +255,7 @@ _AT_THE_SHELL = {
     "--urgent with a comment, or config-center unfreeze",
     "send If-Match or If-None-Match, in a change of several keys if_version": "give --if-version",
     "make it with PUT /v1/namespaces/": "make it with: config-center namespace create ",
+    "GET /v1/trust/keys lists them all": "config-center trust show lists them all",
     "GET .../rollouts lists them": "config-center rollout status lists them",
     "GET .../orphans lists them": "config-center orphans ls lists them",
     "send the header `Authorization: Bearer TOKEN`": "set CONFIG_CENTER_TOKEN; `make run` writes "

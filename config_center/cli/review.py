@@ -8,7 +8,7 @@ import orjson
 import typer
 
 from config_center.cli import show
-from config_center.cli.remote import Remote, connect, run
+from config_center.cli.remote import Remote, connect, fail, run
 from config_center.cli.show import AsJson, Comment, Namespace, Urgent
 
 policy = typer.Typer(help="The rules of a namespace.", no_args_is_help=True)
@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
     """Add the verbs."""
     app.add_typer(policy, name="policy")
     app.add_typer(drafts, name="draft")
-    app.command(epilog="Example: config-center freeze --reason 'incident 4711'")(freeze)
+    app.command(epilog="Example: config-center freeze --reason 'incident 4711' -n prod")(freeze)
     app.command(epilog="Example: config-center unfreeze -c 'it is over'")(unfreeze)
 
 
@@ -78,9 +78,12 @@ def set_policy(
 def freeze(
     reason: Annotated[str, typer.Option("--reason", "-r", help="Those who are stopped read it.")],
     namespace: Where = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask about the whole center.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Stop publishing; rollback and abort still work."""
+    """Stop publishing; rollback and abort still work. Without -n it asks first."""
+    if namespace is None and not yes:
+        _confirm_all()
     _freeze("freeze", {"reason": reason}, namespace, json)
 
 
@@ -124,6 +127,7 @@ def approve(
     remote = connect(namespace)
     if content is None:
         found = run(remote.call("GET", remote.ns("drafts", ident)))
+        _require_open(found)
         _print_draft(found)
         typer.confirm("Publish exactly this?", abort=True)
         content = found["content"]
@@ -162,6 +166,13 @@ def make_draft(remote: Remote, body: dict[str, Any], json: bool, supersede: bool
     show.done(done, words, json)
 
 
+def _confirm_all() -> None:
+    """Elsewhere no -n means one namespace: whoever forgets it here must not stop all of them."""
+    if not show.at_terminal():
+        fail("this stops publishing in every namespace: give --yes, or -n NAMESPACE to stop one")
+    typer.confirm("Stop publishing in every namespace? (-n NAMESPACE stops one)", abort=True)
+
+
 def _freeze(verb: str, body: dict[str, str], namespace: str | None, json: bool) -> None:
     remote = connect(namespace)
     path = f"/v1/{verb}" if namespace is None else remote.ns(verb)
@@ -175,6 +186,19 @@ def _end(ident: str, verb: str, comment: str, namespace: str | None, json: bool)
     remote = connect(namespace)
     done = run(remote.call("POST", remote.ns("drafts", ident, verb), {"comment": comment}))
     show.done(done, f"{ident}: {done['state']}", json)
+
+
+def _require_open(found: dict[str, Any]) -> None:
+    """Nobody is asked about what cannot be approved any more."""
+    ident, state, closed = found["id"], found["state"], found["closed"]
+    if state == "moved":
+        moved = ", ".join(found["moved"])
+        fail(f"draft {ident} is void: {moved} changed since it was made; make it anew")
+    if state == "expired":
+        fail(f"draft {ident} expired at {found['expires']}; make it anew")
+    if state != "waiting":
+        who = "" if closed is None else f" by {closed['by']} at {closed['at']}"
+        fail(f"draft {ident} has ended: it was {state}{who}")
 
 
 def _print_policy(found: dict[str, Any], json: bool) -> None:

@@ -7,6 +7,7 @@ upon written out: an approver must not be shown another text than the one that i
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
@@ -27,6 +28,11 @@ Urgent = Annotated[
     bool, typer.Option("--urgent", help="Pass over a rule in an emergency; needs --comment.")
 ]
 Comment = Annotated[str, typer.Option("--comment", "-c", help="Why.")]
+
+
+def at_terminal() -> bool:
+    """True where somebody is there to be asked."""
+    return sys.stdin.isatty()
 
 
 def as_json(plain: Any) -> None:

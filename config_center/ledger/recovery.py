@@ -31,7 +31,7 @@ from client_sdk.signing import REVOKED
 from client_sdk.state import NamespaceState
 from config_center.ledger.lines import Judged, judge, part, path_from
 from config_center.ledger.proof import check_rows, follow
-from config_center.ledger.words import Draft, Incomplete, Planned, TooOld
+from config_center.ledger.words import Asker, Draft, Incomplete, Planned, TooOld
 from config_center.ledger.writer import sign
 from config_center.problems import Problem
 from config_center.store.base import Committed, Pending, Restored
@@ -139,10 +139,11 @@ async def adopt(
     *,
     covered: bool = True,
     why: str = "the store has a new history",
+    asker: Asker | None = None,
 ) -> None:
     """
     Begin a new epoch on what the store holds (already learnt and verified), with what it lost and
-    ``again`` behind it. Hold the lock. Not ``covered``: somebody accepts that what was heard of is
+    ``again`` behind it. Hold the lock. Not ``covered``: ``asker`` accepts that what was heard of is
     lost.
 
     Raises StoreDown or OutcomeUnknown of the store; Incomplete when somebody proved to have seen
@@ -155,7 +156,7 @@ async def adopt(
         lost = [*await _lost_rows(ledger), *again]
         above = max(ledger.state.position.e, *(r.position.e for r in ledger.heard.values()), 0)
         minted = await ledger.journal.mint_epoch(ledger.ns, above, next_epoch)
-        if await _commit(ledger, lost, minted):
+        if await _commit(ledger, lost, minted, asker or Asker()):
             ledger.heard.clear()
             log.log(
                 # An embedded store has a new history at every start: nobody has to act on that.
@@ -189,7 +190,7 @@ async def _after_another(ledger: Ledger, rows: Sequence[Record]) -> Sequence[Rec
 
 async def bring_back(ledger: Ledger, rows: Sequence[Record]) -> None:
     """Replay orphans that nobody published over since, in order, in the present epoch."""
-    if await _commit(ledger, rows, None):
+    if await _commit(ledger, rows, None, Asker()):
         log.warning("namespace %s: %d changes that were lost are back", ledger.ns, len(rows))
 
 
@@ -244,7 +245,7 @@ async def require_newer_than_base(ledger: Ledger, head: Record) -> None:
         )
 
 
-async def restore(ledger: Ledger, whole: Proven, author: str, comment: str) -> None:
+async def restore(ledger: Ledger, whole: Proven, asker: Asker) -> None:
     """
     Put ``whole`` into a store that lost the namespace, under a new epoch. What our journal has
     beyond it are orphans. Hold the lock.
@@ -254,7 +255,15 @@ async def restore(ledger: Ledger, whole: Proven, author: str, comment: str) -> N
     ns, journal = ledger.ns, ledger.journal
     above = max(whole.head.position.e, *(r.position.e for r in ledger.heard.values()), 0)
     minted = await journal.mint_epoch(ns, above, next_epoch)
-    draft = Draft(f"restore-{minted}", "", author, _nothing, comment, type="restore")
+    draft = Draft(
+        f"restore-{minted}",
+        "",
+        asker.author,
+        _nothing,
+        asker.comment,
+        asker.request,
+        type="restore",
+    )
     record, state = sign(ledger, draft, Planned(()), whole.state, epoch=minted)
     shredded = {*whole.state.entries, *ledger.state.entries}  # also what is newer than ``whole``
     ring = ledger.ring_rule(ns, await journal.ring(ns), whole.ring, shredded)
@@ -273,7 +282,7 @@ async def restore(ledger: Ledger, whole: Proven, author: str, comment: str) -> N
     await _tell(ledger, Judged((), (*judged.again, *judged.waiting), judged.void))
     ledger.ring = ring
     ledger.believe(state, record, [record])
-    log.warning("namespace %s: restored by %s at %s", ns, author, record.position)
+    log.warning("namespace %s: restored by %s at %s", ns, asker.author, record.position)
 
 
 async def _ids(ledger: Ledger, head: Record) -> list[Restored]:
@@ -311,13 +320,13 @@ async def _lost_rows(ledger: Ledger) -> list[Record]:
     return path
 
 
-async def _commit(ledger: Ledger, rows: Sequence[Record], epoch: int | None) -> bool:
+async def _commit(ledger: Ledger, rows: Sequence[Record], epoch: int | None, asker: Asker) -> bool:
     """
-    Commit ``rows`` again, behind an ``adopt`` record where there is a new ``epoch``; False when
-    somebody else was first.
+    Commit ``rows`` again, behind an ``adopt`` record of ``asker`` where there is a new ``epoch``;
+    False when somebody else was first.
     """
     # A thousand signatures take a second, in which beats and readers go on.
-    pendings, state = await asyncio.to_thread(_chain, ledger, rows, epoch)
+    pendings, state = await asyncio.to_thread(_chain, ledger, rows, epoch, asker)
     if not pendings:
         return True
     journal, records = ledger.journal, [pending.record for pending in pendings]
@@ -334,11 +343,13 @@ async def _commit(ledger: Ledger, rows: Sequence[Record], epoch: int | None) -> 
 
 
 def _chain(
-    ledger: Ledger, rows: Sequence[Record], epoch: int | None
+    ledger: Ledger, rows: Sequence[Record], epoch: int | None, asker: Asker
 ) -> tuple[list[Pending], NamespaceState]:
     pendings, state = [], ledger.state
     if epoch is not None:
-        draft = Draft(f"adopt-{epoch}", "", "config-center", _nothing, type="adopt")
+        ident = f"adopt-{epoch}"
+        by, why = asker.author, asker.comment
+        draft = Draft(ident, "", by, _nothing, why, asker.request, type="adopt")
         record, state = sign(ledger, draft, Planned(()), state, epoch=epoch)
         pendings.append(Pending(record, (), state))
     for row in rows:

@@ -91,6 +91,15 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
+class Asker:
+    """Whose decision a record is, why, and under which request it was asked for ("": nobody's)."""
+
+    author: str = "config-center"
+    request: str = ""
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Committed:
     """A change in verified history. ``result`` is the plan's; ``None`` when it was there before."""
 

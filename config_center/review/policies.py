@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from config_center.changes import Wish
-from config_center.ledger.words import Planned
+from config_center.ledger.words import Mode, Planned
 from config_center.review.policy import (
     END,
     FREEZE,
@@ -63,6 +63,16 @@ class Policies:
         """The freeze of the whole center."""
         freeze = center_freeze(self._registry.system.state)
         return {"frozen": None if freeze is None else freeze.words()}
+
+    def freezes(self) -> dict[str, Freeze]:
+        """What is frozen now, by namespace; the whole center under the name of its own."""
+        found = {}
+        for ns, ledger in self._registry.ledgers.items():
+            own = ledger is self._registry.system
+            freeze = center_freeze(ledger.state) if own else policy_of(ledger.state).frozen
+            if freeze is not None and ledger.mode is not Mode.ENDED:
+                found[ns] = freeze
+        return found
 
     async def set_rules(
         self,

@@ -62,13 +62,19 @@ async def test_the_record_in_a_complaint_is_evidence_and_noise_in_it_is_not(tmp_
 
         await until(lambda: ledger.mode.value == "history-incomplete")
         refused, problem, _ = await call("PUT", f"{NS}/keys/k", {"value": 1})
-        status, about, _ = await call("POST", f"{NS}/restore", {"accept_loss": True})
+        accepted = {"accept_loss": True, "comment": "its disk burnt"}
+        status, about, _ = await call("POST", f"{NS}/restore", accepted)
+        entries = (await call("GET", "/v1/audit"))[1]["items"]
+        head = ledger.head
         after, _, _ = await call("PUT", f"{NS}/keys/k", {"value": 1})
 
     assert (refused, problem["type"].rpartition(":")[2]) == (503, "history-incomplete")
     assert "gw-1" in problem["detail"]
     assert (status, after) == (200, 200)
     assert "seen by gw-1" in about["lost"][0]
+    assert head is not None
+    assert (head.header.author, head.header.comment) == ("admin", "its disk burnt")
+    assert head.header.request in {entry.get("request") for entry in entries}
     assert int(about["position"].partition("-")[0]) > beyond.position.e
 
 

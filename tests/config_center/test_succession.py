@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import orjson
 import pytest
@@ -138,7 +139,10 @@ def test_what_a_list_changes_is_said_in_words() -> None:
     both, after = succession.sign(rotation(days=1), ROOT)
     dropped = TrustList.issue(ROOT, {NEW.kid: NEW.public}, 2)
 
-    assert list(succession.in_words(TRUST, both)) == [f"{NEW.kid} is trusted until {NOW + DAY} ms"]
+    until = datetime.fromtimestamp((NOW + DAY) / 1000, UTC).isoformat(timespec="milliseconds")
+    assert list(succession.in_words(TRUST, both)) == [
+        f"{NEW.kid} is trusted until {until.replace('+00:00', 'Z')}"
+    ]
     assert list(succession.in_words(both, after)) == [f"{KEY.kid} is retired"]
     assert list(succession.in_words(TRUST, dropped)) == [
         f"{NEW.kid} is trusted",

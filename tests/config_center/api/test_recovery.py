@@ -104,6 +104,17 @@ async def test_a_dropped_orphan_can_never_come_back(tmp_path: Path) -> None:
     assert listed["items"] == []
 
 
+async def asked_by_the_newest(call: Http) -> list[tuple[str, str]]:
+    """Route and actor of the audit's entries of the request that the newest record names."""
+    head = call.center.registry.get("default").head
+    assert head is not None
+    assert head.header.request
+    _, listed, _ = await call("GET", "/v1/audit")
+    items = [each for each in listed["items"] if each.get("request") == head.header.request]
+    assert [each["actor"] for each in items] == [head.header.author]
+    return [(each["route"], each["actor"]) for each in items]
+
+
 async def test_a_store_that_lost_everything_is_put_back_from_the_journal(tmp_path: Path) -> None:
     """FLUSHALL: nothing is published, clients serve on, and a person puts it back."""
     async with world(tmp_path / "data") as (call, raw, url):
@@ -125,6 +136,7 @@ async def test_a_store_that_lost_everything_is_put_back_from_the_journal(tmp_pat
             assert "$sealed" in client.get("secret")
 
             restored, about, _ = await call("POST", f"{NS}/restore", {"from": "journal"})
+            asked = await asked_by_the_newest(call)
             retry, _, _ = await call("PUT", f"{NS}/keys/k", {"value": 1})
             await until(lambda: client.get("k", None) == 1)
             after = client.status().position
@@ -140,6 +152,7 @@ async def test_a_store_that_lost_everything_is_put_back_from_the_journal(tmp_pat
     assert refused["type"].endswith("not-empty")
     assert problem["type"].endswith("store-empty")
     assert (restored, about["keys"], about["orphans"], retry) == (200, 2, [], 200)
+    assert asked == [("restore_namespace", "admin")]
     assert after > before
     assert found == (sealed, 20_000)
     assert sealed["$sealed"]["dek"].encode() in keys

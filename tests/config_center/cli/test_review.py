@@ -8,6 +8,7 @@ from pathlib import Path
 
 import aiohttp
 import orjson
+import pytest
 from typer.testing import CliRunner
 
 from config_center.__main__ import app
@@ -46,6 +47,20 @@ def at_the_shell(ann: Callable[..., str], bob: Callable[..., str]) -> None:
     assert "nothing is published yet; somebody else: config-center draft approve" in words
     ident = orjson.loads(ann("draft ls --json"))[0]["id"]
     assert f"{ident}: rejected" in bob(f"draft reject {ident} -c no")
+    ended = bob(f"draft approve {ident}", 1, "y\n")
+    assert f"draft {ident} has ended: it was rejected by bob at 2" in ended
+    assert "Publish exactly this?" not in ended
+    ident = orjson.loads(ann("put moving --text 1 --draft --json"))["id"]
+    ann("put moving --text 2 --urgent -c now")
+    ended = bob(f"draft approve {ident}", 1, "y\n")
+    assert f"draft {ident} is void: moving changed since it was made" in ended
+    assert "an admin gives --urgent with a comment" in ann("schema set llm --kind llm", status=1)
+    assert "needs a comment" in ann("schema set llm --kind llm --urgent", status=1)
+    assert "llm: bound" in ann("schema set llm --kind llm --urgent -c burning")
+    assert "burning" in ann("audit ls --key llm")
+    ident = orjson.loads(ann("schema set llm --kind llm -c later --draft --json"))["id"]
+    assert "later" in ann("draft ls")
+    ann(f"draft withdraw {ident}")
     ident = orjson.loads(ann("schema set llm --kind llm --draft --json"))["id"]
     assert f"{ident}: withdrawn" in ann(f"draft withdraw {ident}")
     made = orjson.loads(ann("policy set --no-two-person --draft --json"))
@@ -57,7 +72,12 @@ def at_the_shell(ann: Callable[..., str], bob: Callable[..., str]) -> None:
     ann("put prompt --text x --urgent -c burning")
     assert "[urgent] burning" in ann("history prompt")
     assert "default takes changes" in ann("unfreeze -n default")
-    assert "the whole center is frozen" in ann("freeze --reason fire")
+    assert "give --yes, or -n NAMESPACE" in ann("freeze --reason fire", 1, "y\n")
+    assert "the center is frozen since" not in ann("policy show")
+    assert "the whole center is frozen" in ann("freeze --reason fire\x07 --yes")
+    told = ann("doctor")
+    assert "warn  freeze      the whole center is frozen since" in told
+    assert "\x07" not in told  # a reason is somebody's text
     assert "the center is frozen since" in ann("policy show")
     ann("rollback prompt")
     assert "the whole center takes changes" in ann("unfreeze")
@@ -68,6 +88,20 @@ def at_the_shell(ann: Callable[..., str], bob: Callable[..., str]) -> None:
     assert "--if-version" in ann("put fresh --text x", status=1)
     assert "fresh: version 1" in ann("put fresh --text x --if-version 0")
     ann("put fresh --text y --if-version 0", status=1)
+
+
+def test_freezing_the_whole_center_asks_at_a_terminal_and_no_stops_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("config_center.cli.show.at_terminal", lambda: True)
+    nowhere = shell("http://127.0.0.1:1", "cc_" + "A" * 43)
+
+    refused = nowhere("freeze --reason fire", 1, "n\n")
+    agreed = nowhere("freeze --reason fire", 1, "y\n")
+
+    assert "Stop publishing in every namespace?" in refused
+    assert "cannot be reached" not in refused
+    assert "cannot be reached" in agreed
 
 
 async def test_two_persons_at_two_shells(tmp_path: Path) -> None:

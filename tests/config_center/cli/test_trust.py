@@ -66,7 +66,8 @@ async def test_the_verbs_replace_a_key_and_show_what_it_signed(tmp_path: Path) -
         assert (status, words["signs"], words["version"]) == (0, registry.key.kid, 3)
         assert words["keys"][0]["until"] is not None
         is_done(await verb("records", old, "--days", "1"), "create", "config-center")
-        is_done(await verb("records", "0" * 16, "--json"), "[]")
+        is_done(await verb("records", registry.key.kid, "--days", "0", "--json"), "[]")
+        is_refused(await verb("records", "0" * 16), "config-center trust show lists them all")
         is_refused(await verb("retire", registry.key.kid), "rotate it instead")
         is_refused(await verb("revoke", "0" * 16), "does not trust the key")
         assert registry.lists.newest.root == root

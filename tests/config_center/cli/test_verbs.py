@@ -57,7 +57,11 @@ def remote_verbs() -> list[list[str]]:
             ["draft", "show", "i"],
         ),
         *(["draft", verb, "i"] for verb in ("approve", "reject", "withdraw")),
-        *(["freeze", "--reason", "r"], ["unfreeze"], ["put", "k", "--text", "v", "--draft"]),
+        *(
+            ["freeze", "--reason", "r", "--yes"],
+            ["unfreeze"],
+            ["put", "k", "--text", "v", "--draft"],
+        ),
         ["restore", "--from-journal"],
         *(["secrets", verb] for verb in ("status", "new-key", "rotate", "seal")),
         *(["secrets", "drop-key", "i"], ["secrets", "reseal", "k"]),
