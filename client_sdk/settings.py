@@ -133,14 +133,8 @@ class ClientSettings:
 
     def state_directory(self, namespace: str, instance: str) -> Path:
         """``CONFIG_CENTER_STATE``, or ``$XDG_STATE_HOME/config-center/<namespace>/<instance>``."""
-        if not _INSTANCE.fullmatch(instance):
-            raise SettingInvalid(
-                f"the instance name {instance!r} cannot be used; it is letters, digits and ._- and "
-                "begins with a letter or digit, for example gw-7"
-            )
-        return (
-            self.state or self.state_home / "config-center" / check_namespace(namespace) / instance
-        )
+        below = Path("config-center", check_namespace(namespace), check_instance(instance))
+        return self.state or self.state_home / below
 
     def __repr__(self) -> str:
         return f"ClientSettings(urls={self.urls}, namespace={self.namespace!r})"
@@ -228,6 +222,16 @@ def check_namespace(name: str) -> str:
     return name
 
 
+def check_instance(name: str) -> str:
+    """``name`` when an instance can be called so. Raises SettingInvalid."""
+    if not _INSTANCE.fullmatch(name):
+        raise SettingInvalid(
+            f"the instance name {name!r} cannot be used; it is letters, digits and ._- and begins "
+            "with a letter or digit, for example gw-7"
+        )
+    return name
+
+
 def refuse_misspelt(environment: Iterable[str]) -> None:
     """Raises SettingInvalid for a ``CONFIG_CENTER_`` name that no part of the project reads."""
     known = [PREFIX + name for name in _VARIABLES]
@@ -264,6 +268,13 @@ def _path(text: str | None) -> Path | None:
 
 
 def _token(environment: Mapping[str, str]) -> str | None:
+    """
+    Of a token, nothing is not "not set": whoever wrote ``TOKEN=$(command)`` meant somebody, and a
+    command that fails must not make him the admin whose token lies in the working directory.
+    """
+    for name in ("TOKEN", "TOKEN_FILE"):
+        if PREFIX + name in environment and _get(environment, name) is None:
+            raise SettingInvalid(f"{PREFIX}{name} is set to nothing; fill it in, or unset it")
     token, file = _get(environment, "TOKEN"), _path(_get(environment, "TOKEN_FILE"))
     if token and file:
         raise SettingInvalid(

@@ -52,8 +52,12 @@ PERMISSIONS = {
 }
 
 # What a route is about, so how far a token must reach: one key, only the part that it reaches (the
-# handler looks to that), the whole namespace, the whole center.
-REACHES = ("key", "part", "whole", "center")
+# handler looks to that), the whole namespace, the whole center, a namespace that is yet to be.
+REACHES = ("key", "part", "whole", "center", "new")
+_OF_ALL = {
+    "center": "this is about the whole center",
+    "new": "making a namespace takes a token that reaches all of them",
+}
 
 _BINDING = "_schema."  # the reserved key beside each key that is bound
 
@@ -144,9 +148,10 @@ def authorize(
 ) -> None:
     """
     Let an actor pass to a route that needs ``permission`` and is about ``reach`` (one of REACHES).
-    Raises Problem 404 for a namespace that he cannot see, 403 for what he may not do in it.
+    Raises Problem 404 for a namespace that he cannot see, 403 for what he may not do in it. Whoever
+    makes one sees it as little as anybody: he is answered alike whichever are there.
     """
-    if ns is not None and not actor.sees(ns):
+    if reach != "new" and ns is not None and not actor.sees(ns):
         raise not_found(f"there is no namespace {ns!r} for this token")
     if not actor.may(permission):
         raise _forbidden(
@@ -154,10 +159,9 @@ def authorize(
             f"{permission!r}",
             permission=permission,
         )
-    if reach == "center" and not actor.reach.unlimited:
+    if reach in _OF_ALL and not actor.reach.unlimited:
         raise _forbidden(
-            f"this is about the whole center, and this token is limited to {actor.reach}; use one "
-            "without a scope"
+            f"{_OF_ALL[reach]}, and this token is limited to {actor.reach}; use one without a scope"
         )
     if ns is not None:
         if reach == "whole":

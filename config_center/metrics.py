@@ -5,6 +5,9 @@ Requests and problems are counted as they happen. What can be read at once (mode
 rollouts) is read from the service when somebody asks, so that it is never older than the answer.
 What costs a look at the disk or the store is what the examiner saw last
 (config_center/examining.py).
+
+What is read goes into families that are new each time, so that a namespace that ended is not shown
+for ever. Requests by route are most of the text and are written by request_metrics.py.
 """
 
 from __future__ import annotations
@@ -13,8 +16,8 @@ import time
 from collections import Counter as Tally
 from typing import TYPE_CHECKING
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
@@ -22,9 +25,10 @@ from config_center.checks import CHECKS, Level
 from config_center.ledger.words import Mode
 from config_center.looking import lateness
 from config_center.problems import STATUS
+from config_center.request_metrics import RequestMetrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from prometheus_client.metrics_core import Metric
 
@@ -35,104 +39,90 @@ if TYPE_CHECKING:
     from config_center.service import Service
     from config_center.space import Space
 
+_PREFIX = "config_center_"
 _STANDINGS = ("stale", "silent", "behind", "refusing")
 _UNDER_WAY = ("running", "paused")
 
+# What is read anew for each answer: name -> what it says, labels.
+_GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "namespace_ready": ("1 for the mode that the namespace is in", ("namespace", "mode")),
+    "frozen": ("1: publishing is frozen; of _system: in the whole center", ("namespace",)),
+    "keys": ("keys that exist", ("namespace",)),
+    "revision": ("newest revision", ("namespace",)),
+    "watchers": ("event streams", ("namespace",)),
+    "beat_age_seconds": ("since the newest heartbeat reached the store", ("namespace",)),
+    "instances": ("instances that reported", ("namespace",)),
+    "instances_troubled": ("instances that do not follow, by why", ("namespace", "state")),
+    "rollouts": ("rollouts that have not ended", ("namespace", "state")),
+    "orphans": ("acknowledged changes that wait for a decision", ("namespace",)),
+    "connections": ("open HTTP connections", ()),
+    "checks": ("what doctor would say, by subject and level", ("subject", "level")),
+    "disk_free_bytes": ("room left for the data directory", ()),
+    "disk_size_bytes": ("size of its file system", ()),
+    "journal_bytes": ("size of the journal's file", ()),
+    "journal_rows": ("rows of history in the journal", ("namespace",)),
+    "journal_oldest_timestamp_seconds": ("when the oldest of them was written", ("namespace",)),
+}
+# What others count for themselves: the same, with at most one label.
+_COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "audit_entries": ("Entries of the audit", ("outcome",)),
+    "audit_errors": ("Writes of it that failed, and entries that were lost", ("kind",)),
+    "reports": ("Reports of instances", ("outcome",)),
+    "journal_errors": ("Transactions that the disk refused", ()),
+    "emergency_publishes": ("Changes that were published with urgent=true", ("namespace",)),
+    "slow_connections": ("Connections cut for slowness", ()),
+}
 
-class _Counted(Collector):
-    """What others count for themselves: name -> (help, label, value of the label -> count)."""
+
+class _Reading(Collector):
+    """The figures of one answer."""
 
     def __init__(self) -> None:
-        self.counts: dict[str, tuple[str, str, dict[str, int]]] = {}
+        self._gauges = {
+            name: GaugeMetricFamily(_PREFIX + name, words, labels=labels)
+            for name, (words, labels) in _GAUGES.items()
+        }
+        self._counters = {
+            name: CounterMetricFamily(_PREFIX + name, words, labels=labels)
+            for name, (words, labels) in _COUNTERS.items()
+        }
 
-    def collect(self) -> Iterator[Metric]:
-        for name, (words, label, counts) in self.counts.items():
-            family = CounterMetricFamily(name, words, labels=[label] if label else [])
-            for value, count in counts.items():
-                family.add_metric([value] if label else [], count)
-            yield family
+    def gauge(self, name: str, value: float, *labels: str) -> None:
+        """A figure as it is now."""
+        self._gauges[name].add_metric(labels, value)
+
+    def counted(self, name: str, count: int, *labels: str) -> None:
+        """How often it happened since the center started."""
+        self._counters[name].add_metric(labels, count)
+
+    def collect(self) -> Iterable[Metric]:
+        return (*self._gauges.values(), *self._counters.values())
 
 
 class Metrics:
-    """One registry a center. ``connections`` is set once it listens."""
+    """One a center. ``connections`` is set once it listens."""
 
     content_type = CONTENT_TYPE_LATEST
 
     def __init__(self) -> None:
         self.connections: Connections | None = None
+        self._checks: Tally[tuple[str, Level]] | None = None
+        self._disk: DiskFacts | None = None
+        self._orphans: Mapping[str, int] = {}
         self._registry = CollectorRegistry()
-        self._counted = _Counted()
-        self._registry.register(self._counted)
-        self._requests = Counter(
-            "config_center_requests_total",
-            "HTTP requests by route and status class",
-            ["route", "status"],
-            registry=self._registry,
-        )
+        self._requests = RequestMetrics()
         self._problems = Counter(
             "config_center_problems_total",
             "Refusals by the problem's type, without urn:config-center:problem:",
             ["type"],
             registry=self._registry,
         )
-        self._seconds = Histogram(
-            "config_center_request_seconds",
-            "time to answer, by route",
-            ["route"],
-            registry=self._registry,
-        )
-        self._ready = self._gauge(
-            "namespace_ready", "1 for the mode that the namespace is in", "namespace", "mode"
-        )
-        self._frozen = self._gauge(
-            "frozen", "1: publishing is frozen; of _system: in the whole center", "namespace"
-        )
-        self._keys = self._gauge("keys", "keys that exist", "namespace")
-        self._revision = self._gauge("revision", "newest revision", "namespace")
-        self._watchers = self._gauge("watchers", "event streams", "namespace")
-        self._beat_age = self._gauge(
-            "beat_age_seconds", "since the newest heartbeat reached the store", "namespace"
-        )
-        self._instances = self._gauge("instances", "instances that reported", "namespace")
-        self._standing = self._gauge(
-            "instances_troubled", "instances that do not follow, by why", "namespace", "state"
-        )
-        self._rollouts = self._gauge(
-            "rollouts", "rollouts that have not ended", "namespace", "state"
-        )
-        self._orphans = self._gauge(
-            "orphans", "acknowledged changes that wait for a decision", "namespace"
-        )
-        self._open = self._gauge("connections", "open HTTP connections")
-        self._checks = self._gauge(
-            "checks", "what doctor would say, by subject and level", "subject", "level"
-        )
-        self._disk_free = self._gauge("disk_free_bytes", "room left for the data directory")
-        self._disk_size = self._gauge("disk_size_bytes", "size of its file system")
-        self._journal_bytes = self._gauge("journal_bytes", "size of the journal's file")
-        self._journal_rows = self._gauge(
-            "journal_rows", "rows of history in the journal", "namespace"
-        )
-        self._journal_oldest = self._gauge(
-            "journal_oldest_timestamp_seconds", "when the oldest of them was written", "namespace"
-        )
         for name in STATUS:
             self._problems.labels(name)
 
-    def _gauge(self, name: str, words: str, *labels: str) -> Gauge:
-        return Gauge(f"config_center_{name}", words, labels, registry=self._registry)
-
     def counter_of(self, route: Route) -> Callable[[int, float], None]:
         """What counts a route's answers; made once, cheap to call."""
-        label = f"{route.method} {route.path}"
-        by_class = {c: self._requests.labels(label, f"{c}xx") for c in range(1, 6)}
-        seconds = self._seconds.labels(label)
-
-        def count(status: int, duration: float) -> None:
-            by_class[status // 100].inc()
-            seconds.observe(duration)
-
-        return count
+        return self._requests.of(f"{route.method} {route.path}").count
 
     def refused(self, problem: str) -> None:
         """A problem was answered."""
@@ -140,84 +130,83 @@ class Metrics:
 
     def examined(self, checks: Sequence[Check], disk: DiskFacts | None) -> None:
         """What the center saw when it looked at itself."""
-        found = Tally((check.subject, check.level) for check in checks)
-        for subject in CHECKS:
-            for level in Level:
-                self._checks.labels(subject, level.value).set(found[subject, level])
-        if disk is not None:
-            self._disk_free.set(disk.free)
-            self._disk_size.set(disk.size)
+        self._checks = Tally((check.subject, check.level) for check in checks)
+        self._disk = disk or self._disk
 
     def undecided(self, orphans: Mapping[str, int]) -> None:
         """How many orphans wait, by namespace; none where it is not named."""
-        self._orphans.clear()
-        for ns, count in orphans.items():
-            self._orphans.labels(ns).set(count)
+        self._orphans = dict(orphans)
 
     def render(self, service: Service) -> bytes:
         """The text that Prometheus reads."""
-        now = time.time()
-        of_ledgers = (self._ready, self._frozen, self._keys, self._revision, self._watchers)
-        for gauge in (*of_ledgers, self._beat_age):
-            gauge.clear()  # a namespace that ended is not shown for ever
+        reading = CollectorRegistry()
+        reading.register(self._read(service, time.time()))
+        return generate_latest(reading) + generate_latest(self._registry) + self._requests.text()
+
+    def _read(self, service: Service, now: float) -> _Reading:
+        reading = _Reading()
         frozen = service.policies.freezes()
         for ns, ledger in service.registry.ledgers.items():
-            self._frozen.labels(ns).set(ns in frozen)
-            self._read_ledger(ns, ledger, now)
-        for gauge in (self._instances, self._standing, self._rollouts):
-            gauge.clear()
+            reading.gauge("frozen", ns in frozen, ns)
+            _read_ledger(reading, ns, ledger, now)
         for ns, space in service.spaces.items():
-            self._read_space(ns, space, now)
-        self._open.set(0 if self.connections is None else len(self.connections))
-        self._read_journal(service)
-        self._read_counts(service)
-        return generate_latest(self._registry)
-
-    def _read_ledger(self, ns: str, ledger: Ledger, now: float) -> None:
-        for mode in Mode:
-            self._ready.labels(ns, mode.value).set(ledger.mode is mode)
-        self._keys.labels(ns).set(sum(e.exists for e in ledger.state.entries.values()))
-        self._revision.labels(ns).set(ledger.state.position.v)
-        self._watchers.labels(ns).set(len(ledger.watchers))
-        if ledger.newest_beat is not None:
-            self._beat_age.labels(ns).set(max(0.0, now - ledger.newest_beat.ts / 1000))
-
-    def _read_space(self, ns: str, space: Space, now: float) -> None:
-        standing = space.fleet.standing(now, lateness(space.ledger, now))
-        self._instances.labels(ns).set(standing.total)
-        for state in _STANDINGS:
-            self._standing.labels(ns, state).set(len(getattr(standing, state)))
-        states = Tally(story.state for story in space.past.book.stories())
-        for state in _UNDER_WAY:
-            self._rollouts.labels(ns, state).set(states[state])
-
-    def _read_journal(self, service: Service) -> None:
+            _read_space(reading, ns, space, now)
         size = service.registry.pruner.size  # as of the last round
-        self._journal_bytes.set(size.file_bytes)
+        reading.gauge("journal_bytes", size.file_bytes)
         for ns, figures in size.namespaces.items():
-            self._journal_rows.labels(ns).set(figures.rows)
-            self._journal_oldest.labels(ns).set(figures.oldest_ms / 1000)
+            reading.gauge("journal_rows", figures.rows, ns)
+            reading.gauge("journal_oldest_timestamp_seconds", figures.oldest_ms / 1000, ns)
+        self._read_examined(reading)
+        _read_counts(reading, service)
+        open_now, cut = (
+            (0, 0) if self.connections is None else (len(self.connections), self.connections.cut)
+        )
+        reading.gauge("connections", open_now)
+        reading.counted("slow_connections", cut)
+        return reading
 
-    def _read_counts(self, service: Service) -> None:
-        reports, cut = service.reports, 0 if self.connections is None else self.connections.cut
-        told = {"taken": reports.taken, "dropped": reports.dropped}
-        errors = {"": service.registry.journal.errors}
-        audit = service.audit
-        entries = {outcome or "none": count for outcome, count in audit.written.items()}
-        trouble = {"refused": audit.errors, "lost": audit.lost}
-        self._counted.counts = {
-            "config_center_audit_entries": ("Entries of the audit", "outcome", entries),
-            "config_center_audit_errors": (
-                "Writes of it that failed, and entries that were lost",
-                "kind",
-                trouble,
-            ),
-            "config_center_reports": ("Reports of instances", "outcome", told),
-            "config_center_journal_errors": ("Transactions that the disk refused", "", errors),
-            "config_center_emergency_publishes": (
-                "Changes that were published with urgent=true",
-                "namespace",
-                {ns: service.policies.urgent[ns] for ns in service.spaces},
-            ),
-            "config_center_slow_connections": ("Connections cut for slowness", "", {"": cut}),
-        }
+    def _read_examined(self, reading: _Reading) -> None:
+        for ns, count in self._orphans.items():
+            reading.gauge("orphans", count, ns)
+        if self._checks is not None:
+            for subject in CHECKS:
+                for level in Level:
+                    reading.gauge("checks", self._checks[subject, level], subject, level.value)
+        if self._disk is not None:
+            reading.gauge("disk_free_bytes", self._disk.free)
+            reading.gauge("disk_size_bytes", self._disk.size)
+
+
+def _read_ledger(reading: _Reading, ns: str, ledger: Ledger, now: float) -> None:
+    for mode in Mode:
+        reading.gauge("namespace_ready", ledger.mode is mode, ns, mode.value)
+    shards = ledger.state.entries.shards  # by name each of 20,000 keys would be hashed
+    keys = sum(entry.exists for shard in shards for entry in shard.values())
+    reading.gauge("keys", keys, ns)
+    reading.gauge("revision", ledger.state.position.v, ns)
+    reading.gauge("watchers", len(ledger.watchers), ns)
+    if ledger.newest_beat is not None:
+        reading.gauge("beat_age_seconds", max(0.0, now - ledger.newest_beat.ts / 1000), ns)
+
+
+def _read_space(reading: _Reading, ns: str, space: Space, now: float) -> None:
+    standing = space.fleet.standing(now, lateness(space.ledger, now))
+    reading.gauge("instances", standing.total, ns)
+    for state in _STANDINGS:
+        reading.gauge("instances_troubled", len(getattr(standing, state)), ns, state)
+    states = Tally(story.state for story in space.past.book.stories())
+    for state in _UNDER_WAY:
+        reading.gauge("rollouts", states[state], ns, state)
+
+
+def _read_counts(reading: _Reading, service: Service) -> None:
+    audit, reports = service.audit, service.reports
+    for outcome, count in audit.written.items():
+        reading.counted("audit_entries", count, outcome or "none")
+    reading.counted("audit_errors", audit.errors, "refused")
+    reading.counted("audit_errors", audit.lost, "lost")
+    reading.counted("reports", reports.taken, "taken")
+    reading.counted("reports", reports.dropped, "dropped")
+    reading.counted("journal_errors", service.registry.journal.errors)
+    for ns in service.spaces:
+        reading.counted("emergency_publishes", service.policies.urgent[ns], ns)

@@ -102,7 +102,6 @@ def _peer_url(value: str) -> str:
     return value
 
 
-_PathList = Annotated[tuple[Path, ...], BeforeValidator(_listed)]
 _PeerList = Annotated[
     tuple[Annotated[str, BeforeValidator(_peer_url)], ...], BeforeValidator(_listed)
 ]
@@ -128,9 +127,6 @@ class Settings(Section, KekSettings):
     beat_every: float = Field(1.0, ge=0.05, le=60, description="seconds between heartbeats")
     server_binary: Path | None = Field(None, description="program of the private store")
     store_run_dir: Path | None = Field(None, description="short directory for its socket")
-    allowed_roots: _PathList = Field(
-        (), description="directories that sources and imports may be read from"
-    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least important line that is logged"
     )

@@ -58,8 +58,8 @@ async def _export(call: Call, choice: Choice) -> web.StreamResponse:
     headers = {"Content-Type": NDJSON, "Cache-Control": "no-store"}
     response = web.StreamResponse(headers=headers)
     async with call.service.audit.reading.export(choice, after) as lines:
-        await response.prepare(call.request)
         with contextlib.suppress(ConnectionResetError, TimeoutError):  # it left, or reads no more
+            await response.prepare(call.request)
             async with asyncio.timeout(_EXPORT_WITHIN):
                 async for page in lines:
                     await asyncio.wait_for(response.write(page), _WRITE_DEADLINE)

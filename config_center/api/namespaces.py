@@ -62,7 +62,7 @@ ROUTES = (
           about="part"),
     # A name is never used again, so names are the center's and not of whoever may use one.
     Route("PUT", _NS, "admin", "Make a namespace", put_namespace, NamespaceBody, status=201,
-          about="center"),
+          about="new"),
     Route("GET", _NS, "read", "One namespace", get_namespace, parameters=(AT_LEAST,),
           about="part"),
     Route("DELETE", _NS, "admin", "End a namespace", delete_namespace, about="center"),

@@ -6,7 +6,8 @@ from aiohttp import web
 from pydantic import Field
 
 from config_center.api.context import Body, Call, answer
-from config_center.api.route import PAGE, Route
+from config_center.api.route import PAGE, Parameter, Route
+from config_center.problems import invalid
 
 _KEKS = "/v1/secrets"
 _NS = "/v1/namespaces/{ns}"
@@ -71,6 +72,14 @@ async def reseal_key(call: Call) -> web.Response:
     return answer(await call.service.secrets.reseal(call.ns, key, call.actor, body.comment))
 
 
+async def would_shred(call: Call) -> web.Response:
+    """Which versions share secrets with this one, so are destroyed together; nothing is done."""
+    version = call.number("version", 0, 1, 2**53 - 1)
+    if not version:
+        raise invalid("say which: ?version=N", parameter="version")
+    return answer(await call.service.secrets.would_shred(call.ns, call.path("key"), version))
+
+
 async def shred_version(call: Call) -> web.Response:
     """Destroy the secrets of a version, for good."""
     body = await call.body(ShredBody)
@@ -92,5 +101,7 @@ ROUTES = (
     Route("POST", _NS + "/secrets/seal", "admin", "Seal what stands in clear", seal_secrets,
           WhyBody),
     Route("POST", _KEY + "/reseal", "admin", "Exchange data keys", reseal_key, WhyBody),
+    Route("GET", _KEY + "/shred", "admin", "What shredding would destroy", would_shred,
+          parameters=(Parameter("version", "whose secrets", "integer"),)),
     Route("POST", _KEY + "/shred", "admin", "Destroy secrets", shred_version, ShredBody),
 )  # fmt: skip

@@ -59,10 +59,10 @@ async def watch(call: Call) -> web.StreamResponse:
                 "X-Accel-Buffering": "no",
             }
         )
-        await response.prepare(call.request)
         render = _signed if form == "records" else _plain(_wanted(call))
         position = ledger.state.position if after is None else after
-        with contextlib.suppress(ConnectionResetError):  # it left, or was cut
+        with contextlib.suppress(ConnectionResetError):  # it left, or was cut, be it at once
+            await response.prepare(call.request)
             await _send(response, _event("subscribed", str(position), str(ledger.state.position)))
             for record in backlog:
                 await _send(response, render(record))

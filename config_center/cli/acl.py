@@ -6,7 +6,10 @@ from typing import Annotated
 
 import typer
 
+from client_sdk.errors import SettingInvalid
+from client_sdk.settings import check_instance, check_namespace
 from client_sdk.transports.keyspace import Keyspace
+from config_center.cli.remote import fail
 from config_center.cli.show import AsJson, as_json
 
 # What a client sends: it reads, listens, and writes its own reports.
@@ -29,8 +32,11 @@ _PASSWORD = ">PASSWORD"
 
 
 def client_line(ns: str, instance: str) -> str:
-    """The user of one instance (Redis 7 and later): another's reports are not his to write."""
-    keys = Keyspace(ns)
+    """
+    The user of one instance (Redis 7 and later): another's reports are not his to write. Raises
+    SettingInvalid for a name that would say more in the line than whom it is for.
+    """
+    instance, keys = check_instance(instance), Keyspace(check_namespace(ns))
     everything = keys.head.removesuffix("head") + "*"
     rules = [f"%R~{everything}", f"%W~{keys.reports(instance)}", f"&{keys.events}"]
     return _line(f"config-{instance}", [*rules, *(f"+{name}" for name in _CLIENT)])
@@ -49,7 +55,10 @@ def acl(
     json: AsJson = False,
 ) -> None:
     """Print the Redis user that a center, or one instance, needs and no more."""
-    line = center_line() if instance is None else client_line(namespace, instance)
+    try:
+        line = center_line() if instance is None else client_line(namespace, instance)
+    except SettingInvalid as error:
+        fail(error)
     if json:
         as_json({"line": line})
     else:

@@ -19,6 +19,14 @@ from config_center.cli.show import AsJson, Comment, Namespace, Urgent
 
 AsDraft = Annotated[bool, typer.Option("--draft", help="Let somebody else approve it first.")]
 Supersede = Annotated[bool, typer.Option(help="Abort the rollout that runs on the key.")]
+Percent = Annotated[float | None, typer.Option(help="Publish to this share of the devices first.")]
+Format = Annotated[
+    str | None, typer.Option("--format", help="json, yaml, toml or text; none: by the file.")
+]
+IfVersion = Annotated[
+    int | None,
+    typer.Option(help="Only if the latest version is still this one; 0: if there is none."),
+]
 _FORMATS = {".json": "json", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml"}
 
 
@@ -40,16 +48,9 @@ def put(
     key: Annotated[str, typer.Argument(help="Name of the key.")],
     file: Annotated[str | None, typer.Argument(help="A file, or - for standard input.")] = None,
     text: Annotated[str | None, typer.Option(help="The text itself.")] = None,
-    form: Annotated[
-        str | None, typer.Option("--format", help="json, yaml, toml or text; none: by the file.")
-    ] = None,
-    percent: Annotated[
-        float | None, typer.Option(help="Publish to this share of the devices first.")
-    ] = None,
-    if_version: Annotated[
-        int | None,
-        typer.Option(help="Only if the latest version is still this one; 0: if there is none."),
-    ] = None,
+    form: Format = None,
+    percent: Percent = None,
+    if_version: IfVersion = None,
     supersede: Supersede = False,
     draft: AsDraft = False,
     urgent: Urgent = False,
@@ -59,33 +60,44 @@ def put(
 ) -> None:
     """Publish a value: a file, standard input, or a text."""
     value, form = _value(file, text, form)
-    body: dict[str, Any] = {"value": value, "format": form, "comment": comment}
-    if percent is not None:
-        body["rollout"] = {"percent": percent, "unit": "device"}
     remote = connect(namespace)
+    said: dict[str, Any] = {"comment": comment}
+    if percent is not None:
+        said["rollout"] = {"percent": percent, "unit": "device"}
     if draft:
-        operation = {"op": "put", "key": key, "if_version": if_version}
-        operation |= {"value": body.pop("value"), "format": body.pop("format")}
-        make_draft(remote, {"operations": [operation], **body}, json, supersede)
+        about = {"op": "put", "key": key, "if_version": if_version}
+        operation = {**about, "value": value, "format": form}
+        make_draft(remote, {"operations": [operation], **said}, json, supersede)
         return
+    body = {"value": value, "format": form, **said}
     headers = {"Idempotency-Key": str(uuid.uuid4()), **_condition(if_version)}
-    flags = {"supersede": supersede, "urgent": urgent}
-    query = {name: "true" for name, given in flags.items() if given}
+    query = _flags(supersede=supersede, urgent=urgent)
     done = run(remote.call("PUT", remote.key(key), body, query=query, headers=headers))
-    if json:
-        show.as_json(done)
-        return
+    show.done(done, _published(key, done), json)
+    if not json:
+        _note(done, value, form)
+
+
+def _flags(**flags: bool) -> dict[str, str]:
+    """The query of what was asked for beside the change itself."""
+    return {name: "true" for name, given in flags.items() if given}
+
+
+def _published(key: str, done: dict[str, Any]) -> str:
+    """Who gets the new version, and where it is in history."""
+    where, rollout = f"{done['epoch']}-{done['revision']}", done.get("rollout")
+    if not rollout:
+        return f"{key}: version {done['version']} at {where}"
+    return (
+        f"{key}: version {done['latest']} goes to {rollout['percent']:g} % of the "
+        f"{rollout.get('unit', 'device')}s at {where}; then: config-center rollout promote {key}"
+    )
+
+
+def _note(done: dict[str, Any], value: Any, form: str) -> None:
+    """On stderr, what may not have been meant so."""
     for warning in done.get("warnings", ()):
         typer.echo(f"warning: {warning}", err=True)
-    where = f"{done['epoch']}-{done['revision']}"
-    if done.get("rollout"):
-        typer.echo(
-            f"{key}: version {done['latest']} goes to {done['rollout']['percent']:g} % of the "
-            f"{done['rollout'].get('unit', 'device')}s at {where}; then: config-center rollout "
-            f"promote {key}"
-        )
-    else:
-        typer.echo(f"{key}: version {done['version']} at {where}")
     if form == "text" and value.lstrip()[:1] in ("{", "["):
         typer.echo("note: it is published as a text; --format json makes it a value", err=True)
 
@@ -187,8 +199,7 @@ def remove(
         operation = {"op": "delete", "key": key, "if_version": if_version}
         make_draft(remote, {"operations": [operation], "comment": comment}, json, supersede)
         return
-    flags = {"supersede": supersede, "urgent": urgent}
-    query = {"comment": comment or None, **{n: "true" for n, given in flags.items() if given}}
+    query = {"comment": comment or None, **_flags(supersede=supersede, urgent=urgent)}
     headers = {} if if_version is None else {"If-Match": f'"{if_version}"'}
     done = run(remote.call("DELETE", remote.key(key), query=query, headers=headers))
     show.done(done, f"{key}: removed; config-center rollback {key} brings it back", json)
@@ -290,7 +301,7 @@ async def _rollback(
         done = await remote.call("POST", path, {"comment": comment})
         return done, f"{key}: the canary {running} was aborted; everybody has the stable version"
     body = {"to": to, "comment": comment} if to is not None else {"comment": comment}
-    query = {"supersede": "true"} if supersede else {}
+    query = _flags(supersede=supersede)
     done = await remote.call("POST", remote.key(key, "rollback"), body, query=query)
     version, content = done["latest"], done["rollback_of"]
     return done, f"{key}: version {version} holds the content of version {content} again"

@@ -14,6 +14,7 @@ from config_center.cli.show import AsJson, Comment, Namespace
 app = typer.Typer(help="Keys of secrets, and secrets of the past.", no_args_is_help=True)
 
 _KEKS = "/v1/secrets"
+_NAMED = 20  # versions in a question
 Key = Annotated[str, typer.Argument(help="Name of the key.")]
 KekId = Annotated[str, typer.Argument(help="The id that `secrets status` shows.")]
 
@@ -65,17 +66,24 @@ def shred(
     json: AsJson = False,
 ) -> None:
     """Destroy the secrets of a version for good: nobody can read them or go back to it."""
-    if not yes:
-        typer.confirm(
-            f"Destroy the secrets of version {version} of {key}, and of every version that shares "
-            "them, for good?",
-            abort=True,
-        )
     remote = connect(namespace)
+    if not yes:
+        found = run(remote.call("GET", remote.key(key, "shred"), query={"version": version}))
+        typer.confirm(_question(key, found["versions"]), abort=True)
     body = {"version": version, "comment": comment}
     done = run(remote.call("POST", remote.key(key, "shred"), body))
     versions = ", ".join(map(str, done["versions"]))
     show.done(done, f"{key}: the secrets of version {versions} are destroyed", json)
+
+
+def _question(key: str, versions: list[int]) -> str:
+    """They share their secrets, so they go together: whoever says yes has seen which."""
+    if len(versions) == 1:
+        return f"Destroy the secrets of version {versions[0]} of {key} for good?"
+    which, more = ", ".join(map(str, versions[:_NAMED])), len(versions) - _NAMED
+    if more > 0:
+        which += f" and {more} more"
+    return f"Destroy the secrets of {len(versions)} versions of {key} ({which}) for good?"
 
 
 @app.command(epilog="Example: config-center secrets reseal llm")

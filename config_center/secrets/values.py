@@ -45,6 +45,16 @@ class Secrets:
         self._changes = changes
         self._exchange = exchange
 
+    async def would_shred(self, ns: str, key: str, version: int) -> dict[str, Any]:
+        """
+        Which versions lose their secrets with those of this one, and nothing done. Raises Problem
+        400, 404, and 409 where shredding would.
+        """
+        space = self._space(ns)
+        deks = await self._deks(space, key, version)
+        plan_shred(space.ledger.state, key, version, deks)
+        return {"key": key, "versions": await self._sharing(space, key, deks)}
+
     async def shred(
         self, ns: str, key: str, version: int, actor: Actor, comment: str = ""
     ) -> dict[str, Any]:
@@ -55,11 +65,7 @@ class Secrets:
         space = self._space(ns)
         ledger = space.ledger
         deks = await self._deks(space, key, version)
-        shared = [
-            found
-            for found in await self._versions(space, key)
-            if deks & data_keys(decode_body(found.content)[0])
-        ]
+        shared = await self._sharing(space, key, deks)
 
         def plan(state: NamespaceState) -> Planned:
             return plan_shred(state, key, version, deks)
@@ -70,11 +76,7 @@ class Secrets:
         async with ledger.lock:
             ledger.ring = await settle(ledger, await ledger.store.read_ring(ns), ledger.state)
         log.warning("%s: %s shredded version %d of %s", ns, actor.name, version, key)
-        return {
-            "key": key,
-            "data_keys": sorted(deks),
-            "versions": [found.content.version for found in shared],
-        }
+        return {"key": key, "data_keys": sorted(deks), "versions": shared}
 
     async def in_clear(self, ns: str) -> list[dict[str, Any]]:
         """Versions that hold in clear what is secret today; where, never what."""
@@ -171,6 +173,14 @@ class Secrets:
         if not deks:
             raise invalid(f"version {version} of {key} has no sealed fields", key=key)
         return deks
+
+    async def _sharing(self, space: Space, key: str, deks: frozenset[str]) -> list[int]:
+        """The versions of which any of these data keys opens something."""
+        return [
+            found.content.version
+            for found in await self._versions(space, key)
+            if deks & data_keys(decode_body(found.content)[0])
+        ]
 
     async def _versions(self, space: Space, key: str) -> list[Version]:
         """Every version that is kept, with its body."""

@@ -79,7 +79,7 @@ def test_keys_come_from_one_place():
 
 
 def test_a_variable_set_to_nothing_is_not_set():
-    given = {"CONFIG_CENTER_TOKEN": "", "CONFIG_CENTER_URL": " "}
+    given = {"CONFIG_CENTER_TRUST": "", "CONFIG_CENTER_URL": " "}
 
     assert ClientSettings.from_environment(given | HOME) == ClientSettings.from_environment(HOME)
 
@@ -203,6 +203,14 @@ def test_the_token_comes_from_a_private_file(tmp_path):
     file.chmod(0o600)
 
     assert ClientSettings.from_environment(given).token == "cc_1"
+
+
+@pytest.mark.parametrize("name", ["CONFIG_CENTER_TOKEN", "CONFIG_CENTER_TOKEN_FILE"])
+@pytest.mark.parametrize("nothing", ["", " \n"])
+def test_a_token_that_is_set_to_nothing_is_not_taken_for_one_that_is_not_set(name, nothing):
+    with pytest.raises(SettingInvalid) as refused:
+        ClientSettings.from_environment({name: nothing})
+    assert str(refused.value) == f"{name} is set to nothing; fill it in, or unset it"
 
 
 def test_two_tokens_are_one_too_many():

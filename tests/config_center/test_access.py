@@ -164,6 +164,9 @@ def test_what_is_about_more_than_a_token_reaches_is_403() -> None:
     authorize(Actor("c", "admin"), "admin", "center")
     with refused("forbidden", "the whole center, and this token is limited to prod"):
         authorize(admin, "admin", "center", "prod")
+    for made in ("prod", "other"):
+        with refused("forbidden", "making a namespace takes a token that reaches all of them"):
+            authorize(admin, "admin", "new", made)
     with refused("forbidden", "about all keys of prod, and this token reaches only the keys"):
         authorize(part, "read", "whole", "prod")
 

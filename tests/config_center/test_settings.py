@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from config_center.settings import (
     parse_listen,
 )
 
+ROOT = Path(__file__).parent.parent.parent
 SERVER = "CONFIG_CENTER_SERVER__"
 
 
@@ -173,13 +175,23 @@ def test_tls_needs_both_files_and_then_any_address_is_fine(tmp_path):
 
 
 def test_lists_come_with_commas_or_as_an_array(tmp_path):
-    (tmp_path / "config-center.toml").write_text('allowed_roots = ["/a", "/b"]\n')
-    settings = load(environment={SERVER + "PEERS": "https://a, https://b,"}).settings
+    (tmp_path / "config-center.toml").write_text('peers = ["https://a", "https://b"]\n')
+    typed = load(environment={SERVER + "PEERS": "https://a, https://b,"}).settings.peers
+    written = load(environment={}, file=tmp_path / "config-center.toml").settings.peers
 
-    assert (settings.peers, settings.allowed_roots) == (
-        ("https://a", "https://b"),
-        (Path("/a"), Path("/b")),
-    )
+    assert typed == written == ("https://a", "https://b")
+
+
+def test_a_setting_that_nothing_reads_does_not_exist():
+    """`allowed_roots` did nothing for whoever set it."""
+    told = {"bounds.py", "settings.py", "kek_settings.py"}
+    rest = [path for path in (ROOT / "config_center").rglob("*.py") if path.name not in told]
+    words = set(re.findall(r"\w+", "".join(path.read_text("utf-8") for path in rest)))
+    leaves = {row.name.rpartition(".")[2] for row in explain(load(environment={}))}
+
+    assert {leaf for leaf in leaves - words if not leaf.startswith("secret_key")} == {
+        "artefact_bytes"  # a limit of the contract; what it limits comes with large files
+    }
 
 
 def test_a_password_is_nowhere_but_in_the_url():

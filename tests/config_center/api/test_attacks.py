@@ -91,6 +91,42 @@ async def test_a6_no_page_of_another_origin_gets_anything(tmp_path: Path) -> Non
             assert status == 401, (method, path)
 
 
+@pytest.mark.parametrize("path", [f"{NS}/watch?after=0-0", "/v1/audit?format=ndjson"])
+async def test_who_leaves_before_his_stream_begins_is_no_error(
+    tmp_path: Path,
+    path: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It was logged with a trace, as a bug of ours."""
+    begun, gone = asyncio.Event(), asyncio.Event()
+    prepare = aiohttp.web.StreamResponse.prepare
+
+    async def late(response: aiohttp.web.StreamResponse, request: aiohttp.web.Request) -> object:
+        if not begun.is_set():
+            begun.set()
+            await gone.wait()
+        return await prepare(response, request)
+
+    async with http(tmp_path) as api:
+        at = urlsplit(api.url)
+        monkeypatch.setattr(aiohttp.web.StreamResponse, "prepare", late)
+        _, writer = await asyncio.open_connection(at.hostname, at.port)
+        head = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api.token}\r\n\r\n"
+        writer.write(head.encode())
+        await asyncio.wait_for(begun.wait(), 5)
+        connections = api.center._metrics.connections
+        assert connections is not None
+        writer.transport.abort()
+        await until(lambda: not len(connections))
+        gone.set()
+        ledger = api.center.service.ledger("default")
+        await until(lambda: not len(ledger.watchers))
+        assert (await api("GET", "/healthz"))[0] == 200
+
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
 async def test_a6_a_stream_is_protected_as_every_answer_is(tmp_path: Path) -> None:
     async with http(tmp_path) as api, aiohttp.ClientSession() as session:
         headers = {"Authorization": f"Bearer {api.token}"}

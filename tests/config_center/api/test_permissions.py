@@ -78,13 +78,28 @@ async def test_a4_a_namespace_one_cannot_see_is_one_that_is_not_there(tmp_path: 
     async with http(tmp_path) as api:
         await api("PUT", "/v1/namespaces/other")
         elsewhere = await token(api, role="instance", instance="gw-1", namespaces=["default"])
-        inside = [route for route in NEEDS_TOKEN if "{ns}" in route.path]
+        inside = [r for r in NEEDS_TOKEN if "{ns}" in r.path and r.reach != "new"]
 
         answers = {route: await asked(elsewhere, route, "other") for route in inside}
         absent = {route: await asked(elsewhere, route, "nowhere") for route in inside}
 
         assert {status for status, _ in answers.values()} == {404}
         assert answers == absent
+
+
+async def test_a4_who_may_not_make_a_namespace_hears_so_whichever_are_there(tmp_path: Path) -> None:
+    async with http(tmp_path) as api:
+        await api("PUT", "/v1/namespaces/other")
+        limited = await token(api, role="admin", namespaces=["default"])
+
+        answers = [await limited("PUT", f"/v1/namespaces/{ns}") for ns in ("other", "nowhere")]
+
+    (status, problem, _), (_, absent, _) = answers
+    assert (status, problem) == (403, absent)
+    assert problem["detail"] == (
+        "making a namespace takes a token that reaches all of them, and this token is limited to "
+        "default; use one without a scope"
+    )
 
 
 async def test_the_system_namespace_is_nobodys(tmp_path: Path) -> None:

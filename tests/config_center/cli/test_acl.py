@@ -87,6 +87,22 @@ async def test_the_users_that_are_printed_do_on_a_cluster(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        ("--instance", "gw-1 ~* +@all"),
+        ("--instance", "*"),
+        ("--instance", ""),
+        ("--instance", "gw-1", "--namespace", "default}:* ~*"),
+    ],
+)
+def test_a_name_that_would_widen_the_user_is_refused(words: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(app, ["acl", *words])
+
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: {'the instance name ' * (len(words) == 2)}'")
+
+
+@pytest.mark.parametrize(
     "command",
     [
         ("SET", "cc:{default}:head", "evil"),

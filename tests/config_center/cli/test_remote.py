@@ -48,6 +48,20 @@ def test_a_directory_cannot_send_a_token_to_another_machine(
     assert remote(CONFIG_CENTER_TOKEN="cc_" + "A" * 43).url == "http://127.0.0.1:8848"
 
 
+def test_an_empty_token_does_not_make_the_admin_of_whoever_set_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`CONFIG_CENTER_TOKEN=$(command that failed)` was answered with everything he may do."""
+    monkeypatch.chdir(tmp_path)
+    said_here(tmp_path, "http://127.0.0.1:18480")
+    (tmp_path / "data" / "admin.token").write_text("cc_admin")
+    (tmp_path / "data" / "admin.token").chmod(0o600)
+    assert remote()._headers == {"Authorization": "Bearer cc_admin"}
+
+    with pytest.raises(SettingInvalid, match="CONFIG_CENTER_TOKEN is set to nothing"):
+        remote(CONFIG_CENTER_TOKEN="")
+
+
 def test_an_address_that_others_may_write_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

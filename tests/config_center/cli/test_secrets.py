@@ -5,12 +5,30 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from config_center.__main__ import app
+from config_center.cli.secrets import _question
 from tests.config_center.api.world import NS, http
 
 LLM = {"type": "openai", "base_url": "https://a.example/v1", "api_key": "sk-clear", "model": "m"}
+
+
+@pytest.mark.parametrize(
+    ("versions", "asked"),
+    [
+        ([7], "version 7 of llm"),
+        ([2, 3], "2 versions of llm (2, 3)"),
+        (
+            [*range(1, 26)],
+            "25 versions of llm (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, "
+            "19, 20 and 5 more)",
+        ),
+    ],
+)
+def test_who_shreds_is_asked_with_every_version_that_goes(versions: list[int], asked: str) -> None:
+    assert _question("llm", versions) == f"Destroy the secrets of {asked} for good?"
 
 
 async def test_the_verbs_of_secrets_from_sealing_to_the_last_old_key(tmp_path: Path) -> None:
@@ -51,7 +69,9 @@ async def test_the_verbs_of_secrets_from_sealing_to_the_last_old_key(tmp_path: P
     assert (sealed[0], "llm: sealed as version 2" in sealed[1]) == (0, True)
     assert (clear[0], "holds its secret in clear" in clear[1]) == (1, True)
     assert (resealed[0], resealed[1].startswith("llm: version 3 at ")) == (0, True)
-    assert (unsure[0], "for good?" in unsure[1]) == (1, True)
+    assert (unsure[0], "Destroy the secrets of version 2 of llm for good?" in unsure[1]) == (
+        *(1, True),
+    )
     assert shredded == (0, "llm: the secrets of version 2 are destroyed\n")
     assert (made[0], "give its line to every center and gateway" in made[1]) == (0, True)
     assert (

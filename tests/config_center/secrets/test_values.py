@@ -49,6 +49,8 @@ async def test_a_shredded_secret_is_gone_from_every_copy_of_the_ring(tmp_path: P
         await publish(made, model="n")
         await publish(made, api_key="sk-2")
         before = await copies(made)
+        told = await made.secrets.would_shred("default", "llm", 1)
+        assert (told, await copies(made)) == ({"key": "llm", "versions": [1, 2]}, before)
 
         done = await made.secrets.shred("default", "llm", 1, ALICE)
 
@@ -72,6 +74,8 @@ async def test_a_shredded_secret_is_gone_from_every_copy_of_the_ring(tmp_path: P
 async def test_what_is_served_is_sealed_anew_before_it_is_shredded(tmp_path: Path) -> None:
     async with world(tmp_path) as made:
         await publish(made)
+        with pytest.raises(Problem, match="version 1 of llm is served"):
+            await made.secrets.would_shred("default", "llm", 1)
         with pytest.raises(Problem, match="version 1 of llm is served"):
             await made.secrets.shred("default", "llm", 1, ALICE)
         before = await shown(made, 1)
