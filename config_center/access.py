@@ -31,22 +31,25 @@ from config_center.rollouts.book import timestamp
 from config_center.scopes import EVERYTHING, Reach
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
 
     from client_sdk.state import NamespaceState
 
 TOKEN_PREFIX = "token."
+LOGIN = "oidc"  # who makes the tokens of those who log in, and how their names begin
 
 # What a role may do. ``publish`` content, ``revert`` to content that was there before (the red
-# button), ``operate`` rollouts, ``approve`` what another wrote, ``define`` what a key may hold,
-# ``report`` for one's own instance; ``admin`` is tokens, namespaces and what a person decides.
+# button), ``operate`` rollouts, ``review`` (look at) what waits for a second person,
+# ``approve`` what another wrote, ``define`` what a key may hold, ``report`` for one's own instance;
+# ``admin`` is tokens, namespaces and what a person decides. An instance has no ``review``: it need
+# not know what may never be published.
 PERMISSIONS = {
-    "reader": frozenset({"read"}),
-    "publisher": frozenset({"read", "publish", "revert", "operate"}),
-    "approver": frozenset({"read", "approve"}),
-    "operator": frozenset({"read", "revert", "operate"}),
+    "reader": frozenset({"read", "review"}),
+    "publisher": frozenset({"read", "review", "publish", "revert", "operate"}),
+    "approver": frozenset({"read", "review", "approve"}),
+    "operator": frozenset({"read", "review", "revert", "operate"}),
     "admin": frozenset(
-        {"read", "publish", "revert", "operate", "approve", "define", "report", "admin"}
+        {"read", "review", "publish", "revert", "operate", "approve", "define", "report", "admin"}
     ),
     "instance": frozenset({"read", "report"}),
 }
@@ -114,17 +117,31 @@ def authenticate(system: NamespaceState, header: str | None, now_ms: int) -> Act
     about: dict[str, Any] = decode_body(entry.content)[0]
     if not hmac.compare_digest(about["hash"], token_hash(token)):
         raise _unauthorized("this token is not known here; it may have been revoked")
-    actor = Actor(
-        name=about["name"],
-        role=about["role"],
-        token_id=entry.key.removeprefix(TOKEN_PREFIX),
-        instance=about.get("instance"),
-        reach=Reach.of(about),
-        report_key=bytes.fromhex(about.get("report_key", "")),
-        expires_at=about.get("expires_at"),
-    )
+    actor = _actor_of(entry.key, about)
     require_unexpired(actor, now_ms)
     return actor
+
+
+def holder(system: NamespaceState, token_id: str) -> tuple[Actor, bool] | None:
+    """
+    Whoever has this token, expired or not, and whether a login made it; None when it is revoked.
+    """
+    key = TOKEN_PREFIX + token_id
+    entry = system.entries.get(key)
+    if entry is None or entry.content is None:
+        return None
+    about: dict[str, Any] = decode_body(entry.content)[0]
+    actor = _actor_of(key, about)
+    return actor, about.get("created_by") == LOGIN and actor.name.startswith(f"{LOGIN}:")
+
+
+def holders(system: NamespaceState, now_ms: int) -> Iterator[Actor]:
+    """Everybody whose token is neither revoked nor expired."""
+    keys = (key for key in sorted(system.entries) if key.startswith(TOKEN_PREFIX))
+    for key in keys:
+        found = holder(system, key.removeprefix(TOKEN_PREFIX))
+        if found is not None and not expired(found[0].expires_at, now_ms):
+            yield found[0]
 
 
 def expired(expires_at: int | None, now_ms: int) -> bool:
@@ -209,6 +226,18 @@ def require_grantable(maker: Actor, role: str, reach: Reach, expires_at: int | N
             f"this token expires at {timestamp(ends)} and can make none that lasts longer; give "
             "expires_at or ttl"
         )
+
+
+def _actor_of(key: str, about: Mapping[str, Any]) -> Actor:
+    return Actor(
+        name=about["name"],
+        role=about["role"],
+        token_id=key.removeprefix(TOKEN_PREFIX),
+        instance=about.get("instance"),
+        reach=Reach.of(about),
+        report_key=bytes.fromhex(about.get("report_key", "")),
+        expires_at=about.get("expires_at"),
+    )
 
 
 def _limits(actor: Actor, ns: str) -> str:

@@ -22,6 +22,9 @@ class Limits(Section):
     depth: int = Field(32, ge=1, le=128, description="nesting of a value")
     keys: int = Field(20_000, ge=1, description="keys in a namespace")
     namespace_bytes: int = Field(64 * _MIB, ge=1, description="all values of a namespace")
+    drafts_per_author: int = Field(
+        20, ge=1, le=100, description="drafts of one author that wait in a namespace"
+    )
     artefact_bytes: int = Field(256 * _MIB, ge=1, description="one artefact")
 
 

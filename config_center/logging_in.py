@@ -23,7 +23,7 @@ import orjson
 
 from client_sdk.errors import SettingInvalid
 from client_sdk.private_files import read_private
-from config_center.access import Actor
+from config_center.access import LOGIN, Actor
 from config_center.oidc import Login, asked_token, endpoint_of, read_claims
 from config_center.problems import Problem, not_found
 
@@ -38,7 +38,7 @@ _MOST = 256 * 1024
 _AT_ONCE = 8
 _DESCRIBED_FOR = 3600.0
 _KEYS_AGAIN = 30.0
-_MAKER = Actor("oidc", "admin")
+_MAKER = Actor(LOGIN, "admin")
 
 
 class LoggingIn:

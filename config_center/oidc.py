@@ -31,7 +31,7 @@ from urllib.parse import urlencode, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from config_center.access import PERMISSIONS
+from config_center.access import LOGIN, PERMISSIONS
 from config_center.problems import Problem
 from config_center.scopes import Reach, asked_reach
 
@@ -192,7 +192,7 @@ def asked_token(oidc: Oidc, claims: Mapping[str, Any]) -> dict[str, Any]:
             f"none of your {oidc.claim!r} is given a role here; an admin can add it to oidc.roles",
         )
     mail = claims.get("email") if claims.get("email_verified") is True else None
-    name = f"oidc:{mail or claims['sub']}"
+    name = f"{LOGIN}:{mail or claims['sub']}"
     if not name.isprintable() or len(name) > _MOST_NAME:
         raise _refused("the provider calls you by a name that cannot be written down")
     scopes = grant.reach.to_json()

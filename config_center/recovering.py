@@ -4,6 +4,11 @@ What people decide when history was lost: orphans, a store that is empty, a loss
 An orphan that comes back by decision is published anew, on the present, **under its own id**:
 whoever published it may have asked again meanwhile, and the id allows one effect. One that is
 dropped leaves a tombstone under its id, so it cannot come back by another center either.
+
+What comes back is new to the present: it is judged like a publish, a schema or rules, by the policy
+and the freeze that hold now, and stays an orphan while it is refused. Which verb it once was no
+record says, so a rollback that was lost is judged so, too; it can be made again. That two persons
+once agreed on it is no way in: what they looked at stood on what is gone.
 """
 
 from __future__ import annotations
@@ -14,25 +19,34 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from client_sdk.contents import Op
+from client_sdk.data_keys import SHREDDED
 from client_sdk.errors import NotVerified
 from client_sdk.image import Image, Proven
 from client_sdk.signing import REVOKED
 from config_center.ledger.recovery import adopt, require_newer_than_base, restore
 from config_center.ledger.words import Asker, Draft, Mode, Planned, TooOld
 from config_center.problems import Problem, invalid, not_found
+from config_center.publishing import MAX_COMMENT, check_comment
 from config_center.review.policy import (
+    DEFINE,
     GOVERN,
     POLICY,
+    PUBLISH,
+    REVERT,
     Intent,
+    center_freeze,
+    check_urgent,
     may_publish,
     policy_in,
     policy_of,
 )
 from config_center.rollouts.book import timestamp
 from config_center.rollouts.plan import supersede
+from config_center.schemas import PREFIX as SCHEMA
 from config_center.store.base import OutcomeUnknown, StoreDown, StoreRefused
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Coroutine, Iterator, Mapping
 
     from client_sdk.records import Record
@@ -40,6 +54,7 @@ if TYPE_CHECKING:
     from config_center.access import Actor
     from config_center.ledger.ledger import Ledger
     from config_center.ledger.registry import Registry
+    from config_center.review.policy import Policy
 
 log = logging.getLogger(__name__)
 
@@ -50,30 +65,45 @@ _PREFIX = 6  # characters that may stand for the id of an orphan
 
 
 class Recovery:
-    """The decisions about the namespaces of one center."""
+    """
+    The decisions about the namespaces of one center. ``urgent`` counts what was published in an
+    emergency, by namespace.
+    """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, urgent: Counter[str]) -> None:
         self._registry = registry
+        self._urgent = urgent
 
     async def orphans(self, ns: str) -> list[dict[str, Any]]:
         """What was acknowledged and is not in the store's line, oldest first."""
         ledger = self._registry.get(ns)
         return [_words(row, ledger.state) for row in await self._undecided(ledger)]
 
-    async def decide(self, ns: str, ident: str, decision: str, actor: Actor) -> dict[str, Any]:
+    async def decide(
+        self,
+        ns: str,
+        ident: str,
+        decision: str,
+        actor: Actor,
+        comment: str = "",
+        urgent: bool = False,
+    ) -> dict[str, Any]:
         """
-        Bring an orphan back as a new revision, or drop it for good. Raises Problem 404, 409.
+        Bring an orphan back as a new revision, or drop it for good; ``urgent``, with a comment, is
+        for what a policy or a freeze refuses. Raises Problem 400, 404, 409, 428, 503 ``frozen``.
         """
+        check_urgent(check_comment(comment), urgent=urgent)
+        if urgent and decision != "replay":
+            raise invalid("only a replay is urgent: nothing refuses to drop an orphan")
         ledger = self._registry.get(ns)
-        undecided = await self._undecided(ledger)
-        rows = [row for row in undecided if row.header.id == ident]
-        if not rows and len(ident) >= _PREFIX:  # as people type what they see
-            rows = [row for row in undecided if row.header.id.startswith(ident)]
-        if len({row.header.id for row in rows}) != 1:
-            raise not_found(f"there is no orphan {ident[:64]!r}; GET .../orphans lists them")
+        rows = await self._rows(ledger, ident)
         row = rows[-1]
-        draft = _again(row, actor) if decision == "replay" else _tombstone(row, actor)
+        draft = _tombstone(row, actor)
+        if decision == "replay":
+            draft = self._again(row, actor, comment, urgent=urgent)
         done = await ledger.submit(draft)
+        if urgent and not done.replayed:
+            self._urgent[ns] += 1
         status = "replayed" if decision == "replay" else "dropped"
         await ledger.journal.mark([each.c for each in rows], status)
         log.warning("orphan %s of %s: %s by %s", ident, ns, decision, actor.name)
@@ -83,6 +113,16 @@ class Recovery:
             "epoch": done.header.e,
             "revision": done.header.v,
         }
+
+    async def _rows(self, ledger: Ledger, ident: str) -> list[Record]:
+        """The orphan of this id, or of the one that begins so. Raises Problem 404."""
+        undecided = await self._undecided(ledger)
+        rows = [row for row in undecided if row.header.id == ident]
+        if not rows and len(ident) >= _PREFIX:  # as people type what they see
+            rows = [row for row in undecided if row.header.id.startswith(ident)]
+        if len({row.header.id for row in rows}) != 1:
+            raise not_found(f"there is no orphan {ident[:64]!r}; GET .../orphans lists them")
+        return rows
 
     async def restore(
         self, ns: str, frame: bytes | None, actor: Actor, comment: str
@@ -116,6 +156,30 @@ class Recovery:
         lost = await _go_on_without(ledger, Asker(actor.name, actor.request_id, comment))
         log.error("%s accepted that %s lost %s", actor.name, ns, "; ".join(lost))
         return {"namespace": ns, "position": str(ledger.state.position), "lost": lost}
+
+    def _again(self, row: Record, actor: Actor, comment: str, *, urgent: bool) -> Draft:
+        header = row.header
+
+        def plan(state: NamespaceState) -> Planned:
+            supersede(state, [op.key for op in header.ops], allowed=False)
+            ops = tuple(_replayed(state, row))
+            policy, freeze = policy_of(state), center_freeze(self._registry.system.state)
+            for op in ops:
+                may_publish(policy, freeze, actor, replace(_intent_of(op, policy), urgent=urgent))
+            return Planned(ops)
+
+        both = f"{comment} (lost before: {header.comment})" if header.comment else comment
+        return Draft(
+            header.id,
+            header.req_hash,
+            header.author,
+            plan,
+            both[:MAX_COMMENT] if comment else header.comment,
+            header.request,
+            header.type,
+            approved_by=header.approved_by,
+            urgent=header.urgent or urgent,
+        )
 
     async def _undecided(self, ledger: Ledger) -> list[Record]:
         """Without those that another center has brought back, or dropped, meanwhile."""
@@ -191,30 +255,17 @@ async def _given(ledger: Ledger, frame: bytes) -> Proven:
         raise invalid(f"this cannot be restored: {error}") from error
 
 
-def _again(row: Record, actor: Actor) -> Draft:
-    header = row.header
-
-    def plan(state: NamespaceState) -> Planned:
-        supersede(state, [op.key for op in header.ops], allowed=False)
-        ops = tuple(_replayed(state, row))
-        for rules in (policy_in(op.content) for op in ops if op.key == POLICY):
-            # Old rules come back like any other: what they would take away takes two persons now.
-            before = policy_of(state)
-            weakens = rules.is_weaker_than(before)
-            may_publish(before, None, actor, Intent(GOVERN, weakens=weakens))
-        return Planned(ops)
-
-    return Draft(
-        header.id,
-        header.req_hash,
-        header.author,
-        plan,
-        header.comment,
-        header.request,
-        header.type,
-        approved_by=header.approved_by,
-        urgent=header.urgent,
-    )
+def _intent_of(op: Op, policy: Policy) -> Intent:
+    """What an operation that comes back is, for whoever judges it: somebody looked at it now."""
+    if op.key == POLICY:
+        # Old rules come back like any other: what they would take away takes two persons now.
+        return Intent(GOVERN, weakens=policy_in(op.content).is_weaker_than(policy))
+    if op.key.startswith(SHREDDED):
+        return Intent(REVERT)
+    if op.key.startswith(SCHEMA):
+        return Intent(DEFINE)
+    staged = op.rollout is not None and op.rollout.percent < 100
+    return Intent(PUBLISH, staged=staged, conditional=True)
 
 
 def _replayed(state: NamespaceState, row: Record) -> Iterator[Op]:

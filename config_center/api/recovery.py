@@ -8,16 +8,20 @@ from aiohttp import web
 from pydantic import Field
 
 from config_center.api.context import Body, Call, answer
-from config_center.api.route import BYTES, JSON, PAGE, Parameter, Route
+from config_center.api.route import BYTES, JSON, PAGE, URGENT, Parameter, Route
 from config_center.problems import invalid
 
 _NS = "/v1/namespaces/{ns}"
 
 
 class DecisionBody(Body):
-    """``replay``: a new revision under the same id; ``drop``: it can never come back."""
+    """
+    ``replay``: a new revision under the same id; ``drop``: it can never come back. ``comment``:
+    why, written before the one that was lost.
+    """
 
     decision: Literal["replay", "drop"]
+    comment: str = Field("", max_length=1000)
 
 
 class RestoreBody(Body):
@@ -37,7 +41,10 @@ async def decide_orphan(call: Call) -> web.Response:
     """Bring one back, or drop it."""
     body = await call.body(DecisionBody)
     ident = call.path("id")
-    return answer(await call.service.recovery.decide(call.ns, ident, body.decision, call.actor))
+    done = await call.service.recovery.decide(
+        call.ns, ident, body.decision, call.actor, body.comment, call.flag("urgent")
+    )
+    return answer(done)
 
 
 async def restore_namespace(call: Call) -> web.Response:
@@ -60,7 +67,8 @@ async def restore_namespace(call: Call) -> web.Response:
 
 ROUTES = (
     Route("GET", _NS + "/orphans", "read", "What the store lost", list_orphans, parameters=PAGE),
-    Route("POST", _NS + "/orphans/{id}", "admin", "Decide about it", decide_orphan, DecisionBody),
+    Route("POST", _NS + "/orphans/{id}", "admin", "Decide about it", decide_orphan, DecisionBody,
+          (URGENT,)),
     Route("POST", _NS + "/restore", "admin", "Put a namespace back", restore_namespace,
           RestoreBody, (Parameter("comment", "why, beside bytes"),), bodies=(JSON, BYTES)),
 )  # fmt: skip

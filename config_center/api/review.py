@@ -102,8 +102,8 @@ async def unfreeze_center(call: Call) -> web.Response:
 
 
 async def list_drafts(call: Call) -> web.Response:
-    """Drafts, the newest first."""
-    return call.page(await call.service.drafts.listed(call.ns), "id")
+    """Drafts of keys that the token reaches, the newest first."""
+    return call.page(await call.service.drafts.listed(call.ns, call.actor), "id")
 
 
 async def create_draft(call: Call) -> web.Response:
@@ -117,7 +117,7 @@ async def create_draft(call: Call) -> web.Response:
 
 async def get_draft(call: Call) -> web.Response:
     """One draft with what it would change; secrets are masked."""
-    return answer(await call.service.drafts.get(call.ns, call.path("id")))
+    return answer(await call.service.drafts.get(call.ns, call.path("id"), call.actor))
 
 
 async def approve_draft(call: Call) -> web.Response:
@@ -153,14 +153,16 @@ ROUTES = (
     Route("GET", "/v1/freeze", "read", "Is the center frozen", get_freeze),
     Route("POST", "/v1/freeze", "admin", "Stop publishing everywhere", freeze_center, FreezeBody),
     Route("POST", "/v1/unfreeze", "admin", "Publish again", unfreeze_center, CommentBody),
-    Route("GET", _NS + "/drafts", "read", "List drafts", list_drafts, parameters=PAGE),
+    Route("GET", _NS + "/drafts", "review", "List drafts", list_drafts, parameters=PAGE,
+          about="part"),
     Route("POST", _NS + "/drafts", "publish", "Make a draft", create_draft, DraftBody,
-          (IDEMPOTENCY, SUPERSEDE), status=201),
-    Route("GET", _DRAFT, "read", "One draft, and what it would change", get_draft),
+          (IDEMPOTENCY, SUPERSEDE), status=201, about="part"),
+    Route("GET", _DRAFT, "review", "One draft, and what it would change", get_draft,
+          about="part"),
     Route("POST", _DRAFT + "/approve", "approve", "Publish a draft", approve_draft, ApprovalBody,
-          (IDEMPOTENCY,)),
+          (IDEMPOTENCY,), about="part"),
     Route("POST", _DRAFT + "/reject", "approve", "Refuse a draft", reject_draft, CommentBody,
-          (IDEMPOTENCY,)),
+          (IDEMPOTENCY,), about="part"),
     Route("POST", _DRAFT + "/withdraw", "publish", "Take a draft back", withdraw_draft,
-          CommentBody, (IDEMPOTENCY,)),
+          CommentBody, (IDEMPOTENCY,), about="part"),
 )  # fmt: skip

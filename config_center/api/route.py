@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 Handler = "Callable[[Call], Awaitable[web.StreamResponse]]"
 
 PERMISSIONS = (
-    *("public", "read", "publish", "revert", "operate", "approve", "define", "report", "admin"),
-    "peer",
+    *("public", "read", "review", "publish", "revert", "operate", "approve", "define", "report"),
+    *("admin", "peer"),
 )
 JSON = "application/json"
 BYTES = "application/octet-stream"

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from config_center.audit.audit import Audit
 
 # What a role needs for routes that change no configuration, whatever their method.
-_CHANGES_NOTHING = frozenset({"public", "read", "report", "peer"})
+_CHANGES_NOTHING = frozenset({"public", "read", "review", "report", "peer"})
 _NOT_ALLOWED = frozenset({"unauthorized", "forbidden"})
 _NOBODY = Actor("", "")  # whoever was not known
 _CUT_OFF = "no answer: the call was cut off"

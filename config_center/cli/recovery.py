@@ -10,7 +10,7 @@ import typer
 from client_sdk.private_files import write_private
 from config_center.cli import show
 from config_center.cli.remote import connect, fail, run
-from config_center.cli.show import AsJson, Comment, Namespace
+from config_center.cli.show import AsJson, Comment, Namespace, Urgent
 
 orphans = typer.Typer(help="Acknowledged changes that the store lost.", no_args_is_help=True)
 
@@ -93,21 +93,30 @@ def list_orphans(namespace: Namespace = None, json: AsJson = False) -> None:
 
 
 @orphans.command(epilog="Example: config-center orphans replay 5e0c...")
-def replay(ident: Ident, namespace: Namespace = None, json: AsJson = False) -> None:
-    """Publish it again, as a new version, under its id."""
-    _decide(ident, "replay", namespace, json)
+def replay(
+    ident: Ident,
+    urgent: Urgent = False,
+    comment: Comment = "",
+    namespace: Namespace = None,
+    json: AsJson = False,
+) -> None:
+    """Publish it again, as a new version, under its id; the rules that hold now judge it."""
+    query = {"urgent": "true"} if urgent else {}
+    _decide(ident, {"decision": "replay", "comment": comment}, query, namespace, json)
 
 
 @orphans.command(epilog="Example: config-center orphans drop 5e0c...")
 def drop(ident: Ident, namespace: Namespace = None, json: AsJson = False) -> None:
     """Let it go: it can never come back."""
-    _decide(ident, "drop", namespace, json)
+    _decide(ident, {"decision": "drop"}, {}, namespace, json)
 
 
-def _decide(ident: str, decision: str, namespace: str | None, json: bool) -> None:
+def _decide(
+    ident: str, body: dict[str, str], query: dict[str, str], namespace: str | None, json: bool
+) -> None:
     remote = connect(namespace)
-    done = run(remote.call("POST", remote.ns("orphans", ident), {"decision": decision}))
-    show.done(done, f"{ident}: {decision} at {done['epoch']}-{done['revision']}", json)
+    done = run(remote.call("POST", remote.ns("orphans", ident), body, query=query))
+    show.done(done, f"{ident}: {body['decision']} at {done['epoch']}-{done['revision']}", json)
 
 
 def _keys(keys: list[dict[str, Any]]) -> str:

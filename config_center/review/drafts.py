@@ -7,14 +7,12 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from client_sdk.bodies import decode_body
 from client_sdk.data_keys import deks_in_bodies
-from client_sdk.difference import difference
 from client_sdk.errors import ConfigError
 from client_sdk.records import change_id
 from client_sdk.sealing import FINGERPRINT
 from config_center import asking, reading
-from config_center.access import Actor
+from config_center.access import require_keys, require_whole
 from config_center.changes import Wish, is_staged
 from config_center.ledger.rings import keep, settle
 from config_center.ledger.words import Planned
@@ -22,6 +20,7 @@ from config_center.namespaces import plan_binding
 from config_center.problems import Problem, invalid
 from config_center.publishing import Change, Operation, check_comment, check_key
 from config_center.review import stored
+from config_center.review.author import GONE, author_of, require_author
 from config_center.review.policies import plan_rules
 from config_center.review.policy import (
     DEFINE,
@@ -34,6 +33,7 @@ from config_center.review.policy import (
     policy_of,
     record_op,
 )
+from config_center.review.proposal import changes_of
 from config_center.review.stored import Part, StoredDraft
 from config_center.schemas import PREFIX as SCHEMA
 from config_center.schemas import compile_binding
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from client_sdk.records import Header
     from client_sdk.sealing import Rng
     from client_sdk.state import NamespaceState
+    from config_center.access import Actor
     from config_center.bounds import Limits
     from config_center.changes import Changes
     from config_center.ledger.ledger import Ledger
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _FIELDS = {"operations": stored.CHANGE, "schema": stored.SCHEMA, "policy": stored.RULES}
-_NEEDS = {stored.CHANGE: "publish", stored.SCHEMA: "define", stored.RULES: "admin"}
 
 
 class Drafts:
@@ -85,7 +85,8 @@ class Drafts:
         Keep a change for somebody else to approve. ``asked`` is the body of a change of several
         keys, or has ``schema`` (with ``key``) or ``policy`` in place of the operations.
 
-        All that a publish checks is checked now, and again when it is approved. Raises Problem.
+        All that a publish checks is checked now, and again when it is approved. Raises Problem,
+        403 for what lies beyond the reach of ``actor``.
         """
         space = self._space_of(ns)
         space.ledger.require_ready()
@@ -96,14 +97,14 @@ class Drafts:
             self._mine(ns, replaced, actor)
 
         def plan(system: NamespaceState) -> Planned:
-            place = stored.free_place(system, draft, draft.at)
+            place = self._free_place(system, draft)
             return Planned((record_op(system, place, draft.to_json()),))
 
         wish = Wish(actor, "draft", asked, draft.comment, ident=ids)
         await self._changes.write(self._registry.system, plan, wish)
         if replaced is not None:  # a draft too many is better than none
             await self.withdraw(ns, replaced, actor, f"replaced by {draft.id}")
-        return {**await self.get(ns, draft.id), "warnings": warnings}
+        return {**await self.get(ns, draft.id, actor), "warnings": warnings}
 
     def _begin(
         self, ns: str, asked: Mapping[str, Any], actor: Actor, key: str | None
@@ -112,9 +113,10 @@ class Drafts:
         kinds = [kind for name, kind in _FIELDS.items() if asked.get(name) is not None]
         if len(kinds) != 1:
             raise invalid(f"a draft has one of {', '.join(_FIELDS)}")
-        needed = _NEEDS[kinds[0]]
+        needed = stored.NEEDS[kinds[0]]
         if not actor.may(needed):
             raise Problem("forbidden", f"such a draft needs the permission {needed!r}")
+        _require_reach(ns, kinds[0], asked, actor)
         ident, ids = self._rng(16).hex(), self._rng(16).hex()
         if key is not None:  # never the id of a plain publish under the same key
             ident = change_id(ns, actor.name, f"draft\n{key}")
@@ -134,15 +136,19 @@ class Drafts:
         rules = replace(policy_of(state), frozen=None)  # one may prepare what has to wait
         may_publish(rules, None, actor, _intent_of(change))
         planned = space.plan(state, change)
+        require_keys(actor, space.ledger.ns, [op.key for op in planned.ops])  # superseded ones, too
         ops = {op.key: op for op in planned.ops}
         parts = tuple(stored.part_of(state, ops[operation.key]) for operation in operations)
         made = replace(draft, parts=parts, rollout=rollout, supersede=supersede)
-        stored.free_place(self._registry.system.state, made, made.at)  # or no data key is kept
+        self._free_place(self._registry.system.state, made)  # or no data key is kept
         # Without the fingerprint key: which one a namespace has, its first publish decides.
         ring = {name: text for name, text in planned.ring.items() if name != FINGERPRINT}
         async with space.ledger.lock:
             await keep(space.ledger, ring)
         return made, planned.result
+
+    def _free_place(self, system: NamespaceState, draft: StoredDraft) -> str:
+        return stored.free_place(system, draft, draft.at, self._limits.drafts_per_author)
 
     async def _make_schema(
         self, space: Space, draft: StoredDraft, asked: Mapping[str, Any], _: Actor
@@ -164,18 +170,22 @@ class Drafts:
 
     # -- looking ------------------------------------------------------------------------------
 
-    async def listed(self, ns: str) -> list[dict[str, Any]]:
-        """The drafts of a namespace, the newest first; ended ones as long as there is room."""
+    async def listed(self, ns: str, actor: Actor) -> list[dict[str, Any]]:
+        """
+        The drafts of a namespace that ``actor`` reaches, the newest first; ended ones as long as
+        there is room.
+        """
         space = self._space_of(ns)
         found = stored.drafts_of(self._registry.system.state, ns)
-        return [await self._words(space, draft) for draft in found]
+        seen = [draft for draft in found if stored.is_within(draft, actor.reach)]
+        return [await self._words(space, draft) for draft in seen]
 
-    async def get(self, ns: str, ident: str) -> dict[str, Any]:
+    async def get(self, ns: str, ident: str, actor: Actor) -> dict[str, Any]:
         """One draft with what it would change, secrets masked. Raises Problem 404."""
         space = self._space_of(ns)
-        draft = stored.draft_of(self._registry.system.state, ns, ident)
+        draft = self._reached(ns, ident, actor)
         words = await self._words(space, draft)
-        changes = await asyncio.to_thread(_changes, draft, space.ledger.state)
+        changes = await asyncio.to_thread(changes_of, draft, space.ledger.state)
         return {**words, "changes": changes}
 
     async def _words(self, space: Space, draft: StoredDraft) -> dict[str, Any]:
@@ -185,29 +195,36 @@ class Drafts:
         if state == stored.WAITING and known is not None:
             cancelled = known.header.type == "cancel"
             state = stored.WITHDRAWN if cancelled else stored.PUBLISHED
-        elif state == stored.WAITING and not draft.is_open(self._clock_ms()):
-            state = "expired"
-        elif state == stored.WAITING and moved:
-            state = "moved"
+        elif state == stored.WAITING:
+            state = self._open_state(draft) or ("moved" if moved else state)
         return draft.words(state, moved if state == "moved" else [])
+
+    def _open_state(self, draft: StoredDraft) -> str:
+        if not draft.is_open(self._clock_ms()):
+            return "expired"
+        return GONE if self._author(draft) is None else ""
 
     # -- deciding -----------------------------------------------------------------------------
 
     async def approve(self, ns: str, ident: str, content: str, actor: Actor) -> dict[str, Any]:
         """
         Publish a draft; ``content`` is the hash of what was looked at. Asked again it answers the
-        same. Raises Problem 403 for its author, 404, 409 when it ended, 412 when anything moved.
+        same. Raises Problem 403 for its author, 404, 409 when it ended or its author could publish
+        it no more, 412 when anything moved.
         """
         space = self._space_of(ns)
+        if not actor.reach.whole(ns):
+            self._reached(ns, ident, actor)  # an id may be of any change
         known = await space.ledger.find(ident)
         if known is not None:
             return _outcome(known.header, actor)
-        draft = stored.draft_of(self._registry.system.state, ns, ident)
+        draft = self._reached(ns, ident, actor)
         stored.check_approval(draft, actor, content, self._clock_ms())
         await _require_data_keys(space.ledger, draft)
-        plan, intent = self._plan(space, draft)
+        author = replace(self._require_author(draft), request_id=actor.request_id)
+        plan, intent = self._plan(space, draft, author)
+        plan = self._judged(draft, plan, actor)
         asked = {"draft": ident, "content": content, "by": actor.name}
-        author = Actor(draft.author, "", request_id=actor.request_id)
         wish = Wish(author, "change", asked, draft.comment, approved_by=actor.name, ident=ident)
         try:
             done = await self._changes.submit(space, plan, wish, intent)
@@ -233,23 +250,32 @@ class Drafts:
     def require_mine(self, ns: str, ident: str, actor: Actor) -> None:
         """Raise Problem 403 where this is the id of a draft that another wrote."""
         drafts = stored.drafts_of(self._registry.system.state, ns)
-        if any(draft.id == ident for draft in drafts):
+        if any(each.id == ident and stored.is_within(each, actor.reach) for each in drafts):
             self._mine(ns, ident, actor)
 
+    def _reached(self, ns: str, ident: str, actor: Actor) -> StoredDraft:
+        return stored.draft_of(self._registry.system.state, ns, ident, actor.reach)
+
+    def _author(self, draft: StoredDraft) -> Actor | None:
+        return author_of(self._registry.system.state, draft, self._clock_ms())
+
+    def _require_author(self, draft: StoredDraft) -> Actor:
+        return require_author(self._registry.system.state, draft, self._clock_ms())
+
     def _mine(self, ns: str, ident: str, actor: Actor) -> None:
-        draft = stored.draft_of(self._registry.system.state, ns, ident)
+        draft = self._reached(ns, ident, actor)
         if not stored.is_author(draft, actor) and not actor.may("admin"):
             raise Problem("forbidden", f"{draft.author} wrote this draft; reject it instead")
 
     async def _refuse(
         self, ns: str, ident: str, state: str, actor: Actor, comment: str
     ) -> dict[str, Any]:
-        draft = stored.draft_of(self._registry.system.state, ns, ident)
+        draft = self._reached(ns, ident, actor)
         if draft.state not in (stored.WAITING, state):
             raise stored.has_ended(draft.state)
         await self._changes.void(self._space_of(ns), ident, actor)
         await self._end(draft, state, actor, check_comment(comment))
-        return await self.get(ns, ident)
+        return await self.get(ns, ident, actor)
 
     async def _end(self, draft: StoredDraft, state: str, actor: Actor, comment: str) -> None:
         """Say so in its record, and drop its content. History has decided: this may come late."""
@@ -271,23 +297,35 @@ class Drafts:
 
     # -- publishing ---------------------------------------------------------------------------
 
+    def _judged(
+        self, draft: StoredDraft, plan: Callable[[NamespaceState], Planned], approver: Actor
+    ) -> Callable[[NamespaceState], Planned]:
+        """The plan in the writer: nothing moved, and both persons may have what comes of it."""
+
+        def checked(state: NamespaceState) -> Planned:
+            stored.check_base(draft, state)
+            self._require_author(draft)
+            planned = plan(state)
+            require_keys(approver, draft.ns, [op.key for op in planned.ops])
+            return planned
+
+        return checked
+
     def _plan(
-        self, space: Space, draft: StoredDraft
+        self, space: Space, draft: StoredDraft, author: Actor
     ) -> tuple[Callable[[NamespaceState], Planned], Intent]:
-        """What approving a draft comes to, on a state where its keys did not move."""
-        author = Actor(draft.author, "")
+        """What a draft comes to."""
         about = dict(draft.about or {})
         if draft.kind == stored.SCHEMA:
             (part,) = draft.parts
             key, binding = part.key.removeprefix(SCHEMA), compile_binding(about)
-            return _based(draft, lambda s: plan_binding(s, key, about, binding)), _agreed(DEFINE)
+            return lambda state: plan_binding(state, key, about, binding), _agreed(DEFINE)
         if draft.kind == stored.RULES:
-            return _based(draft, plan_rules(about, author, approved=True)), _agreed(GOVERN)
+            return plan_rules(about, author, approved=True), _agreed(GOVERN)
         change = self._changes.change(
             tuple(map(_operation, draft.parts)), draft.rollout, author, supersede=draft.supersede
         )
-
-        return _based(draft, lambda state: space.plan(state, change)), _intent_of(change)
+        return lambda state: space.plan(state, change), _intent_of(change)
 
 
 _MAKERS = {
@@ -308,14 +346,13 @@ async def _require_data_keys(ledger: Ledger, draft: StoredDraft) -> None:
         raise stored.has_ended("sealed with a data key that is gone")
 
 
-def _based(
-    draft: StoredDraft, plan: Callable[[NamespaceState], Planned]
-) -> Callable[[NamespaceState], Planned]:
-    def checked(state: NamespaceState) -> Planned:
-        stored.check_base(draft, state)
-        return plan(state)
-
-    return checked
+def _require_reach(ns: str, kind: str, asked: Mapping[str, Any], actor: Actor) -> None:
+    """Raise Problem 403 before anything is planned, and anything told of what lies beyond."""
+    if kind != stored.CHANGE:
+        require_whole(actor, ns)
+        return
+    named = [each.get("key") for each in asked["operations"] if isinstance(each, dict)]
+    require_keys(actor, ns, [key for key in named if isinstance(key, str)])
 
 
 def _agreed(kind: str) -> Intent:
@@ -351,27 +388,3 @@ def _outcome(header: Header, actor: Actor) -> dict[str, Any]:
         "approved_by": header.approved_by,
         **reading.change_words(header, keys, []),
     }
-
-
-def _changes(draft: StoredDraft, state: NamespaceState) -> list[dict[str, Any]]:
-    """What a draft would change of what is served now; nothing of one that ended."""
-    if draft.state != stored.WAITING:
-        return []
-    told = []
-    for part in draft.parts:
-        if draft.kind == stored.CHANGE:
-            deltas = reading.proposed(state, part.key, part.content())
-        else:
-            deltas = [d.to_json() for d in difference(*_records(draft, part, state))]
-        told.append({"key": part.key, "op": part.op, "changes": deltas})
-    return told
-
-
-def _records(draft: StoredDraft, part: Part, state: NamespaceState) -> tuple[Any, Any]:
-    """A schema, or the rules: as they are, and as they would be."""
-    if draft.kind == stored.RULES:
-        before = policy_of(state)
-        return before.to_json(), changed(before, dict(draft.about or {})).to_json()
-    entry = state.entries.get(part.key)
-    known = None if entry is None else entry.content
-    return {} if known is None else decode_body(known)[0], dict(draft.about or {})

@@ -21,7 +21,11 @@ mark in its own record only follows.
 
 **Bounded.** A namespace has :data:`PLACES` places, each a key of ``_system`` that is used again:
 neither the drafts nor what they leave behind can grow without end, but for the data keys of those
-that ended, which stay as those of every old version do.
+that ended, which stay as those of every old version do. One author has a part of the places and of
+the room: nobody keeps the others from being heard.
+
+**Beyond a prefix there is no draft.** A token that reaches only some keys sees a change when every
+key of it is one of them, and nothing else: what a schema or a rule is about is not a key's content.
 """
 
 from __future__ import annotations
@@ -34,23 +38,28 @@ import orjson
 
 from client_sdk.contents import Content
 from client_sdk.records import sha256_hex
+from config_center.access import Actor
 from config_center.problems import Problem, not_found, too_large
 from config_center.rollouts.book import timestamp
+from config_center.scopes import EVERYTHING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from client_sdk.contents import Op
     from client_sdk.state import NamespaceState
-    from config_center.access import Actor
+    from config_center.scopes import Reach
 
 PREFIX = "draft."
 PLACES = 100
+PLACES_OF_ONE = 20
 LIFE_MS = 7 * 24 * 3600 * 1000
 MAX_BYTES = 16 * 1024 * 1024  # of all that wait in one namespace
+BYTES_OF_ONE = MAX_BYTES // 4  # of all of one author, but for a single one that is larger
 
 WAITING, REJECTED, WITHDRAWN, PUBLISHED = "waiting", "rejected", "withdrawn", "published"
 CHANGE, SCHEMA, RULES = "change", "schema", "policy"
+NEEDS = {CHANGE: "publish", SCHEMA: "define", RULES: "admin"}  # what each kind takes to write
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,18 +181,28 @@ def drafts_of(system: NamespaceState, ns: str) -> list[StoredDraft]:
     return sorted(found, key=lambda draft: draft.at, reverse=True)
 
 
-def draft_of(system: NamespaceState, ns: str, ident: str) -> StoredDraft:
-    """The draft of this id. Raises Problem 404."""
+def is_within(draft: StoredDraft, reach: Reach) -> bool:
+    """True when all of a draft is reached."""
+    keys = [part.key for part in draft.parts]
+    some = draft.kind == CHANGE and all(reach.holds(draft.ns, key) for key in keys)
+    return reach.whole(draft.ns) or some
+
+
+def draft_of(system: NamespaceState, ns: str, ident: str, reach: Reach = EVERYTHING) -> StoredDraft:
+    """The draft of this id. Raises Problem 404, for one that lies beyond the reach, too."""
     for draft in drafts_of(system, ns):
-        if draft.id == ident:
+        if draft.id == ident and is_within(draft, reach):
             return draft
     raise not_found(f"there is no draft {ident[:64]!r}; GET .../drafts lists them")
 
 
-def free_place(system: NamespaceState, draft: StoredDraft, now: int) -> str:
+def free_place(
+    system: NamespaceState, draft: StoredDraft, now: int, most_of_one: int = PLACES_OF_ONE
+) -> str:
     """Where to keep a new draft. Raises Problem 413 when too many wait, or too much."""
     known = drafts_of(system, draft.ns)
     waiting = [each for each in known if each.is_open(now)]
+    _check_share(waiting, draft, most_of_one)
     size = sum(_size(each) for each in (*waiting, draft))
     if len(waiting) >= PLACES:
         raise too_large(
@@ -199,6 +218,25 @@ def free_place(system: NamespaceState, draft: StoredDraft, now: int) -> str:
     if unused:
         return unused[0]
     return [each.place for each in known if not each.is_open(now)][-1]
+
+
+def _check_share(waiting: list[StoredDraft], draft: StoredDraft, most: int) -> None:
+    """Raise Problem 413 when the drafts of its author leave too little room for others."""
+    author = Actor(draft.author, "", draft.author_id)
+    mine = [each for each in waiting if is_author(each, author)]
+    if len(mine) >= most:
+        raise too_large(
+            f"{len(mine)} drafts of {draft.author} wait in {draft.ns} already, and one author has "
+            f"at most {most}: withdraw some, or have them approved or rejected",
+            most,
+        )
+    size = sum(_size(each) for each in (*mine, draft))
+    if mine and size > BYTES_OF_ONE:
+        raise too_large(
+            f"the drafts of {draft.author} that wait in {draft.ns} would have {size} bytes, those "
+            f"of one author may have {BYTES_OF_ONE}: withdraw some, or have them approved",
+            BYTES_OF_ONE,
+        )
 
 
 def base_of(state: NamespaceState, key: str) -> str:

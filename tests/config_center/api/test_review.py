@@ -145,6 +145,65 @@ async def test_drafts_of_a_namespace_one_cannot_see_are_not_there(tmp_path: Path
             assert await told(outside, "POST", path + "/approve", seen) == "404 not-found"
 
 
+async def test_a4_two_persons_with_a_prefix_agree_on_what_is_within_it(tmp_path: Path) -> None:
+    scopes = [{"namespace": "default", "prefix": "llm."}]
+    inside = {"operations": [{"op": "put", "key": "llm.cn", "value": "new"}]}
+    async with http(tmp_path) as api:
+        by = await people(api, scopes=scopes)
+        await api("PUT", NS + "/policy", {"two_person": True})
+        _, beyond, _ = await api("POST", NS + "/drafts", NEW)
+
+        status, told_, _ = await by["publisher"]("POST", NS + "/drafts", NEW)
+        assert (status, told_["prefixes"]) == (403, ["llm."])
+        status, draft, _ = await by["publisher"]("POST", NS + "/drafts", inside)
+        assert status == 201
+        for role in ROLES:
+            _, page, _ = await by[role]("GET", NS + "/drafts")
+            assert [item["id"] for item in page["items"]] == [draft["id"]], role
+            path = f"{NS}/drafts/{beyond['id']}"
+            assert await told(by[role], "GET", path) == "404 not-found"
+        seen = {"content": beyond["content"]}
+        for verb, body in (("approve", seen), ("reject", {}), ("withdraw", {})):
+            path = f"{NS}/drafts/{beyond['id']}/{verb}"
+            assert await told(by["also"], "POST", path, body) == "404 not-found"
+        # Neither is a draft beyond ended by way of its id, as that of a change.
+        path = f"{NS}/changes/{beyond['id']}"
+        assert await told(by["publisher"], "DELETE", path) == "403 forbidden"
+
+        path = f"{NS}/drafts/{draft['id']}/approve"
+        assert await told(by["approver"], "POST", path, {"content": draft["content"]}) == "200"
+        assert (await api("GET", NS + "/keys/llm.cn"))[1]["approved_by"] == "approver"
+        path = f"{NS}/drafts/{beyond['id']}"
+        assert (await api("GET", path))[1]["state"] == "waiting"
+
+
+async def test_a5_an_instance_is_shown_no_draft(tmp_path: Path) -> None:
+    async with http(tmp_path) as api:
+        _, draft, _ = await api("POST", NS + "/drafts", NEW)
+        asked = {"name": "gw", "role": "instance", "instance": "gw"}
+        _, made, _ = await api("POST", "/v1/tokens", asked)
+        gateway = api.with_token(made["token"])
+
+        for path in ("/drafts", f"/drafts/{draft['id']}"):
+            assert await told(gateway, "GET", NS + path) == "403 forbidden"
+        assert await told(gateway, "GET", NS + "/keys") == "200"
+
+
+async def test_a5_a_draft_ends_with_the_token_that_wrote_it(tmp_path: Path) -> None:
+    async with http(tmp_path) as api:
+        by = await people(api)
+        _, draft, _ = await by["publisher"]("POST", NS + "/drafts", NEW)
+        mine = (await by["publisher"]("GET", "/v1/whoami"))[1]["id"]
+        await api("DELETE", f"/v1/tokens/{mine}")
+
+        path, seen = f"{NS}/drafts/{draft['id']}", {"content": draft["content"]}
+        status, refused, _ = await by["approver"]("POST", path + "/approve", seen)
+        assert (status, refused["state"], refused["author"]) == (409, "author-gone", "publisher")
+        assert "makes it again" in refused["detail"]
+        assert (await api("GET", path))[1]["state"] == "author-gone"
+        assert await told(by["approver"], "POST", path + "/reject") == "200"
+
+
 async def test_a_client_that_publishes_hears_of_a_freeze_at_once(tmp_path: Path) -> None:
     async with center(tmp_path) as opened, aiohttp.ClientSession() as session:
         api = Http(session, opened, opened.admin_token)

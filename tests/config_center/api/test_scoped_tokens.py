@@ -260,7 +260,11 @@ async def test_a_token_is_refused_from_the_moment_on_at_which_it_expires(tmp_pat
         one, about = await made(api, "reader", ttl=60)
         _, told, _ = await one("GET", "/v1/whoami")
         assert told["expires_at"] == about["expires_at"]
-        assert (told["role"], told["permissions"], told["scopes"]) == ("reader", ["read"], [])
+        assert (told["role"], told["permissions"], told["scopes"]) == (
+            "reader",
+            ["read", "review"],
+            [],
+        )
 
         tokens.clock_ms = lambda: now + 60_000
         status, told, headers = await one("GET", "/v1/whoami")

@@ -50,6 +50,7 @@ def remote_verbs() -> list[list[str]]:
         *(["schema", "get", "k"], ["schema", "set", "k", "--kind", "llm"]),
         *(["token", "create", "t", "--role", "reader"], ["token", "revoke", "t"]),
         *(["orphans", "ls"], ["orphans", "replay", "i"], ["orphans", "drop", "i"]),
+        ["orphans", "replay", "i", "--urgent", "-c", "why"],
         *(
             ["policy", "show"],
             ["policy", "set", "--staged"],

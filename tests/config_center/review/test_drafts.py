@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ import pytest
 
 from client_sdk.keks import Kek, Keks
 from client_sdk.sealing import FINGERPRINT, open_value
-from config_center.access import Actor
+from config_center.access import TOKEN_PREFIX, Actor
+from config_center.bounds import Limits
 from config_center.ledger.words import Committed
 from config_center.problems import Problem
 from config_center.publishing import Put
 from config_center.review import stored
+from config_center.scopes import Reach, Scope
 from config_center.service import Service
 from config_center.store.memory import MemoryStore
 from tests.config_center.service_world import ALICE, KEK, NOW, service
@@ -43,7 +46,16 @@ def change(value: object = "new", key: str = "prompt", **more: Any) -> dict[str,
     return {"operations": [{"op": "put", "key": key, "value": value}], **more}
 
 
+async def give_token(center: Service, actor: Actor, **about: Any) -> None:
+    """A record of this actor's token, as if an admin had made it; none of ALICE, who has none."""
+    key = TOKEN_PREFIX + actor.token_id
+    if actor.token_id and key not in center.registry.system.state.entries:
+        plain = {"name": actor.name, "role": actor.role, "scopes": actor.reach.to_json(), **about}
+        await center.tokens._write(key, plain, ALICE)
+
+
 async def drafted(center: Service, asked: dict[str, Any] | None = None, by: Actor = PAT) -> Any:
+    await give_token(center, by)
     return await center.drafts.create(NS, change() if asked is None else asked, by)
 
 
@@ -58,7 +70,7 @@ async def refusal(call: Awaitable[object]) -> str:
 
 
 async def state_of(center: Service, draft: dict[str, Any]) -> str:
-    return str((await center.drafts.get(NS, draft["id"]))["state"])
+    return str((await center.drafts.get(NS, draft["id"], BOB))["state"])
 
 
 def value(center: Service, key: str = "prompt") -> Any:
@@ -109,7 +121,7 @@ async def test_what_one_wrote_another_publishes_and_history_names_both(tmp_path:
             "shorter",
         )
         assert orjson.loads(center.key_bytes(NS, "prompt")[0])["approved_by"] == "bob"
-        ended = await center.drafts.get(NS, draft["id"])
+        ended = await center.drafts.get(NS, draft["id"], BOB)
         assert (ended["state"], ended["closed"]["by"], ended["changes"]) == ("published", "bob", [])
 
 
@@ -150,11 +162,11 @@ async def test_a5_an_approver_cannot_edit_what_they_approve(tmp_path: Path) -> N
         assert await refusal(wrong) == "412 version-moved"
         assert await refusal(drafted(center, change(replaces=newer["id"]), BOB)) == "403 forbidden"
         other = Actor("eve", "publisher", "e" * 16)
-        known = len(await center.drafts.listed(NS))
+        known = len(await center.drafts.listed(NS, BOB))
         assert (
             await refusal(drafted(center, change(replaces=newer["id"]), other)) == "403 forbidden"
         )
-        assert (len(await center.drafts.listed(NS)), value(center)) == (known, "old")
+        assert (len(await center.drafts.listed(NS, BOB)), value(center)) == (known, "old")
         await approve(center, newer)
         assert value(center) == "newer"
 
@@ -165,7 +177,7 @@ async def test_a_key_that_moved_makes_an_approval_void(tmp_path: Path) -> None:
         other = await drafted(center, change(1, "other"))
         await center.rollback(NS, "prompt", 1, PAT)
 
-        shown = await center.drafts.get(NS, draft["id"])
+        shown = await center.drafts.get(NS, draft["id"], BOB)
         assert (shown["state"], shown["moved"]) == ("moved", ["prompt"])
         assert await refusal(approve(center, draft)) == "412 version-moved"
         await approve(center, other)
@@ -192,7 +204,7 @@ async def test_a_draft_made_again_under_its_key_is_the_same_draft(tmp_path: Path
         other = center.drafts.create(NS, change("other"), PAT, "k1")
 
         assert first == again
-        assert len(await center.drafts.listed(NS)) == 1
+        assert len(await center.drafts.listed(NS, BOB)) == 1
         assert await refusal(other) == "422 id-reused"
 
 
@@ -201,7 +213,7 @@ async def test_a_restart_keeps_drafts(tmp_path: Path) -> None:
     async with guarded(tmp_path, store) as center:
         draft = await drafted(center)
     async with service(tmp_path, store) as center:
-        assert (await center.drafts.listed(NS))[0]["content"] == draft["content"]
+        assert (await center.drafts.listed(NS, BOB))[0]["content"] == draft["content"]
         await approve(center, draft)
         assert value(center) == "new"
 
@@ -325,8 +337,8 @@ async def test_a_secret_in_a_draft_is_sealed_where_it_lies_and_masked_where_it_i
         await center.set_schema(NS, "llm", {"kind": "llm"}, ALICE)
         await center.policies.set_rules(NS, {"two_person": True}, ALICE)
         draft = await drafted(center, change(LLM, "llm"))
-        again = await center.drafts.get(NS, draft["id"])
-        listed = await center.drafts.listed(NS)
+        again = await center.drafts.get(NS, draft["id"], BOB)
+        listed = await center.drafts.listed(NS, BOB)
         done = await approve(center, draft)
 
         shown = orjson.dumps([draft, again, listed, done])
@@ -437,7 +449,7 @@ async def test_a_field_that_became_secret_meanwhile_is_sealed_when_it_is_approve
         draft = await drafted(center, change(LLM, "llm"))
         await center.set_schema(NS, "llm", {"kind": "llm"}, ALICE)
 
-        assert SECRET not in str(await center.drafts.get(NS, draft["id"]))
+        assert SECRET not in str(await center.drafts.get(NS, draft["id"], BOB))
         await approve(center, draft)
         entry = center.ledger(NS).state.entries["llm"]
         assert entry.content is not None
@@ -541,4 +553,117 @@ async def test_what_a_publish_would_refuse_a_draft_refuses(tmp_path: Path) -> No
             assert await refusal(drafted(center, asked, ALICE)) == "400 invalid", asked
         stale = {"op": "put", "key": "prompt", "value": 1, "if_version": 7}
         assert await refusal(drafted(center, {"operations": [stale]})) == "412 version-moved"
-        assert await center.drafts.listed(NS) == []
+        assert await center.drafts.listed(NS, BOB) == []
+
+
+async def test_a5_what_a_revoked_token_left_behind_is_not_published(tmp_path: Path) -> None:
+    async with guarded(tmp_path) as center:
+        draft = await drafted(center)
+        other = await drafted(center, change(1, "other"))
+        await approve(center, other)
+        await center.tokens.revoke(PAT.token_id, ALICE)
+        newer = Actor("pat", "publisher", "n" * 16)
+        await give_token(center, newer)
+
+        assert await state_of(center, draft) == "author-gone"
+        with pytest.raises(Problem, match="whoever may publish it makes it again"):
+            await approve(center, draft)
+        assert await refusal(approve(center, draft)) == "409 draft-ended"
+        assert value(center) == "old"
+        assert (await approve(center, other))["state"] == "published"  # asked again
+        assert (await center.drafts.withdraw(NS, draft["id"], newer))["state"] == "withdrawn"
+        await approve(center, await drafted(center, by=newer))
+        assert value(center) == "new"
+
+
+async def test_a5_a_token_that_is_revoked_while_an_approval_is_on_its_way_publishes_nothing(
+    tmp_path: Path,
+) -> None:
+    async with guarded(tmp_path) as center:
+        draft = await drafted(center)
+        submit = center.drafts._changes.submit
+
+        async def late(*what: Any) -> Committed:
+            await center.tokens.revoke(PAT.token_id, ALICE)
+            return await submit(*what)
+
+        center.drafts._changes.submit = late  # type: ignore[method-assign]
+
+        assert await refusal(approve(center, draft)) == "409 draft-ended"
+        assert value(center) == "old"
+
+
+async def test_an_author_whose_token_expired_is_asked_for_by_name(tmp_path: Path) -> None:
+    async with guarded(tmp_path) as center:
+        await give_token(center, PAT, expires_at=NOW)
+        draft = await drafted(center)
+        assert await refusal(approve(center, draft)) == "409 draft-ended"
+
+        await give_token(center, Actor("pat", "publisher", "n" * 16))
+
+        assert (await approve(center, draft))["author"] == "pat"
+
+
+async def test_a4_with_a_prefix_drafts_are_made_seen_and_decided_within_it(tmp_path: Path) -> None:
+    reach = Reach((Scope(NS, "llm."),))
+    ann, dan = Actor("ann", "admin", "a" * 16, reach=reach), replace(BOB, reach=reach)
+    mixed = {"operations": [*change(key="llm.cn")["operations"], *change()["operations"]]}
+    async with guarded(tmp_path) as center:
+        for beyond in (
+            change(),
+            {"operations": [{"op": "put", "key": "prompt", "value": 1, "if_version": 7}]},
+            mixed,
+            {"schema": {"kind": "llm"}, "key": "llm.cn"},
+            {"policy": {"staged": True}},
+        ):
+            assert await refusal(drafted(center, beyond, ann)) == "403 forbidden", beyond
+        theirs = [
+            await drafted(center, asked, ALICE)
+            for asked in (mixed, {"schema": {"kind": "llm"}, "key": "llm.x"})
+        ]
+        assert await center.drafts.listed(NS, dan) == []
+        for draft in theirs:
+            ident = draft["id"]
+            for call in (
+                center.drafts.get(NS, ident, dan),
+                approve(center, draft, dan),
+                center.drafts.reject(NS, ident, dan),
+                center.drafts.withdraw(NS, ident, ann),
+                drafted(center, change(key="llm.cn", replaces=ident), ann),
+            ):
+                assert await refusal(call) == "404 not-found"
+            await approve(center, draft, BOB)
+            assert await refusal(approve(center, draft, dan)) == "404 not-found"
+
+        mine = [await drafted(center, change(at, "llm.new"), ann) for at in range(3)]
+        assert {each["id"] for each in await center.drafts.listed(NS, dan)} >= {
+            each["id"] for each in mine
+        }
+        assert (await center.drafts.reject(NS, mine[0]["id"], dan))["state"] == "rejected"
+        assert (await center.drafts.withdraw(NS, mine[1]["id"], ann))["state"] == "withdrawn"
+        assert (await approve(center, mine[2], dan))["approved_by"] == "bob"
+        assert value(center, "llm.new") == 2
+
+
+async def test_a4_a_draft_that_supersedes_is_held_to_the_reach_of_both_persons(
+    tmp_path: Path,
+) -> None:
+    """The rollout that would end is also of a key beyond, from before or since the draft."""
+    within = Reach((Scope(NS, "llm."),))
+    rollout = {"percent": 10, "unit": "device"}
+    both = {"operations": [*change(1, "llm.a")["operations"], *change(1, "tts")["operations"]]}
+    async with service(tmp_path) as center:
+        await center.change(NS, both["operations"], "", rollout, None, False, ALICE)
+        ann = Actor("ann", "publisher", "a" * 16, reach=within)
+        asked = change(2, "llm.a", supersede=True)
+        assert await refusal(drafted(center, asked, ann)) == "403 forbidden"
+        draft = await drafted(center, asked, PAT)
+        assert await refusal(approve(center, draft, replace(BOB, reach=within))) == "403 forbidden"
+        assert (await approve(center, draft, BOB))["state"] == "published"
+
+
+async def test_a_center_says_how_many_drafts_one_author_may_have(tmp_path: Path) -> None:
+    async with service(tmp_path, limits=Limits(drafts_per_author=1)) as center:
+        await drafted(center)
+        assert await refusal(drafted(center)) == "413 too-large"
+        await drafted(center, by=ALICE)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from pathlib import Path
+from typing import Any
 
+import orjson
 import pytest
 
 from config_center.access import Actor
@@ -165,6 +167,58 @@ async def test_what_is_no_rule_is_refused(tmp_path: Path) -> None:
         assert await refusal(center.policies.set_rules(NS, {}, ALICE)) == "invalid"
         assert await refusal(center.policies.freeze(NS, " ", ALICE)) == "invalid"
         assert await refusal(center.policies.freeze("nowhere", "why", ALICE)) == "not-found"
+
+
+async def test_a5_a_lost_change_does_not_come_back_past_a_freeze_or_a_second_person(
+    tmp_path: Path,
+) -> None:
+    """An orphan from before the rules is judged by those that hold now, and waits on."""
+    store = MemoryStore()
+    async with service(tmp_path, store) as center:
+        lost = {}
+        for key in ("frozen", "guarded", "bound"):
+            if key == "bound":
+                await center.set_schema(NS, key, {"kind": "llm"}, PAT)
+            else:
+                await center.put(NS, key, Put(value="lost", comment="first"), PAT)
+            head = center.ledger(NS).head
+            assert head is not None
+            lost[key] = head
+        await center.put(NS, "guarded", Put(value="since then"), PAT)
+        await center.ledger(NS).journal.mark([head.c for head in lost.values()], "orphan")
+        store.spaces[NS].ids -= {head.header.id for head in lost.values()}
+
+        async def replay(key: str, **more: Any) -> dict[str, Any]:
+            ident = lost[key].header.id
+            return await center.recovery.decide(NS, ident, "replay", ALICE, **more)
+
+        await center.policies.freeze_center("incident 4711", ALICE)
+        assert await refusal(replay("frozen")) == "frozen"
+        await center.policies.unfreeze_center("", ALICE)
+        await center.policies.freeze(NS, "incident 4712", ALICE)
+        assert await refusal(replay("frozen")) == "frozen"
+        await center.policies.unfreeze(NS, "", ALICE)
+        await center.policies.set_rules(NS, {"staged": True}, ALICE)
+        assert await refusal(replay("frozen")) == "needs-rollout"
+        await center.policies.set_rules(NS, {"staged": False, "two_person": True}, ALICE)
+        with pytest.raises(Problem, match=r"\?urgent=true with a comment"):
+            await replay("guarded")
+        assert [await refusal(replay(key)) for key in lost] == ["needs-approval"] * 3
+        assert [await refusal(replay("guarded", urgent=True))] == ["invalid"]
+        assert {row["id"] for row in await center.recovery.orphans(NS)} == {
+            row.header.id for row in lost.values()
+        }
+
+        await replay("guarded", urgent=True, comment="it burns")
+
+        shown = orjson.loads(center.key_bytes(NS, "guarded")[0])
+        assert (shown["value"], shown["author"], shown["urgent"]) == ("lost", "pat", True)
+        assert shown["comment"] == "it burns (lost before: first)"
+        assert center.policies.urgent == {NS: 1}
+        ident = lost["frozen"].header.id
+        urgent = center.recovery.decide(NS, ident, "drop", ALICE, "why", urgent=True)
+        assert await refusal(urgent) == "invalid"
+        await center.recovery.decide(NS, ident, "drop", ALICE)
 
 
 async def test_old_rules_that_were_lost_do_not_come_back_by_one_person(tmp_path: Path) -> None:

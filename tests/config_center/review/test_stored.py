@@ -13,7 +13,8 @@ from config_center.access import Actor
 from config_center.problems import Problem
 from config_center.review import stored
 from config_center.review.policy import record_op
-from config_center.review.stored import LIFE_MS, PLACES, Part, StoredDraft
+from config_center.review.stored import LIFE_MS, PLACES, PLACES_OF_ONE, Part, StoredDraft
+from config_center.scopes import EVERYTHING, Reach, Scope
 from tests.history import content, put
 
 NOW = 1_700_000_000_000
@@ -29,6 +30,12 @@ def held(*drafts: StoredDraft) -> NamespaceState:
         op = record_op(state, draft.place or f"draft.ns.{at:02}", draft.to_json())
         state = state.after([op], Position(1, at + 1))
     return state
+
+
+def of_one(number: int, author: str) -> StoredDraft:
+    """One of several drafts, by somebody with one token."""
+    token = DRAFT.author_id if author == DRAFT.author else f"{author:.16}"
+    return replace(DRAFT, id=f"{number:032}", at=NOW + number, author=author, author_id=token)
 
 
 def kept(draft: StoredDraft) -> StoredDraft:
@@ -132,7 +139,7 @@ def test_the_words_of_a_waiting_draft_hold_no_value() -> None:
 
 
 def test_places_are_bounded_and_used_again() -> None:
-    full = [replace(DRAFT, id=f"{n:032}", at=NOW + n) for n in range(PLACES)]
+    full = [of_one(n, str(n)) for n in range(PLACES)]
     assert stored.free_place(held(), DRAFT, NOW) == "draft.ns.00"
     assert stored.free_place(held(DRAFT), DRAFT, NOW) == "draft.ns.01"
 
@@ -146,12 +153,56 @@ def test_places_are_bounded_and_used_again() -> None:
     assert stored.free_place(held(*full), DRAFT, NOW + LIFE_MS) == "draft.ns.00"
 
 
+def test_a_publisher_does_not_take_the_places_of_others() -> None:
+    mine = [of_one(n, "ann") for n in range(PLACES_OF_ONE)]
+    others = [of_one(50 + n, f"by {n}") for n in range(30)]
+    state = held(*mine, *others)
+
+    with pytest.raises(Problem, match="20 drafts of ann wait in ns already") as refused:
+        stored.free_place(state, DRAFT, NOW)
+    assert (refused.value.status, refused.value.members) == (413, {"limit": 20})
+    assert "withdraw some" in refused.value.detail
+    for same in (replace(DRAFT, author="Ann", author_id="f" * 16), replace(DRAFT, author="other")):
+        with pytest.raises(Problem, match="one author has at most 20"):  # by name and by token
+            stored.free_place(state, same, NOW)
+    assert stored.free_place(state, of_one(99, "bob"), NOW) == "draft.ns.50"
+    assert stored.free_place(state, DRAFT, NOW, 21) == "draft.ns.50"
+    mine[4] = mine[4].ended("withdrawn", "ann", "", NOW)
+    assert stored.free_place(held(*mine, *others), DRAFT, NOW) == "draft.ns.50"
+
+
 def test_what_waits_is_bounded_in_bytes_too() -> None:
     big = replace(DRAFT, parts=(replace(PART, body="x" * (stored.MAX_BYTES - 10)),))
 
     assert stored.free_place(held(), big, NOW) == "draft.ns.00"
-    with pytest.raises(Problem, match="would have"):
-        stored.free_place(held(DRAFT), big, NOW)
+    with pytest.raises(Problem, match="the drafts that wait in ns would have"):
+        stored.free_place(held(of_one(1, "bob")), big, NOW)
+
+
+def test_a_publisher_does_not_take_the_room_of_others() -> None:
+    quarter = replace(DRAFT, parts=(replace(PART, body="x" * (stored.BYTES_OF_ONE - 10)),))
+
+    with pytest.raises(Problem, match="the drafts of ann that wait in ns would have") as refused:
+        stored.free_place(held(DRAFT), quarter, NOW)
+    assert refused.value.members == {"limit": stored.BYTES_OF_ONE}
+    assert stored.free_place(held(of_one(1, "bob")), quarter, NOW) == "draft.ns.01"
+
+
+def test_a4_a_draft_is_within_a_prefix_when_all_of_it_is() -> None:
+    reach = Reach((Scope("ns", "llm."), Scope("ns", "tts")))
+    one, other = replace(PART, key="llm.cn"), replace(PART, key="tts")
+
+    for draft, wanted in (
+        (replace(DRAFT, parts=(one, other)), True),
+        (replace(DRAFT, parts=(one, PART)), False),
+        (replace(DRAFT, ns="elsewhere", parts=(one,)), False),
+        (replace(DRAFT, kind="schema", parts=(one,)), False),
+        (replace(DRAFT, kind="policy", parts=()), False),
+    ):
+        assert stored.is_within(draft, reach) is wanted
+        assert stored.is_within(draft, EVERYTHING)
+    with pytest.raises(Problem, match="there is no draft"):
+        stored.draft_of(held(DRAFT), "ns", DRAFT.id, reach)
 
 
 def test_the_newest_comes_first() -> None:

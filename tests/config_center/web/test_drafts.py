@@ -10,7 +10,7 @@ from playwright.async_api import expect
 from config_center.access import Actor
 from tests.config_center.web.test_page import ADMIN, EVIL, browser, put
 
-PAT = Actor("pat", "publisher", "p" * 16)
+PAT = Actor("pat", "publisher")
 
 pytestmark = pytest.mark.browser
 
