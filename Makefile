@@ -30,7 +30,7 @@ test: install
 	@tools/system_packages.sh
 	@$(MAKE) --no-print-directory lint
 	@tools/sdk_on_310.sh
-	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term
+	$(BIN)/python -m pytest -n 3 --dist worksteal --cov --cov-report=term
 	@$(BIN)/python tools/pure_coverage.py
 
 bench: install

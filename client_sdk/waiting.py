@@ -4,14 +4,14 @@ Waiting that loses no cancellation.
 ``asyncio.wait_for`` before Python 3.12 gives back a result in place of a cancellation that comes in
 the same moment; so may timeouts inside libraries. For a call that is one too many answers; for a
 task that runs for ever it is a program that does not end: ``asyncio.run`` cancels each task once
-and then waits. So nothing of ours waits by ``wait_for``, and a loop without an end asks
-:func:`cancelled` in each round.
+and then waits. So nothing of ours waits by ``wait_for``, a loop without an end asks
+:func:`cancelled` in each round, and whoever ends a task asks until it has ended: redis-py waits by
+``wait_for``, and loses a cancellation that comes while it sends.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
 T = TypeVar("T")
+
+# Seconds until a cancellation that was swallowed is repeated, the last for as long as it takes:
+# soon, because most are swallowed by an answer; then rarely, because it disturbs who tidies up.
+_ASK_AGAIN = (0.01, 0.05, 0.2)
 
 
 async def in_time(work: Coroutine[Any, Any, T], seconds: float) -> T:
@@ -67,14 +71,16 @@ async def to_the_end(work: Callable[[], T]) -> T:
 
 
 async def ended(*tasks: asyncio.Future[Any] | None) -> None:
-    """Cancel what still runs and wait until it has ended, also where cancelling is swallowed."""
-    for task in tasks:
-        while task is not None and not task.done():
+    """Cancel what still runs, until all has ended; what it raises is not looked at."""
+    waiting = {task for task in tasks if task is not None}
+    patience = iter(_ASK_AGAIN)
+    while waiting:
+        for task in waiting:
             task.cancel()
-            await asyncio.wait((task,), timeout=0.2)
-        if task is not None and not task.cancelled():
-            with contextlib.suppress(Exception):
-                task.result()  # looked at, so that nobody hears "never retrieved"
+        done, waiting = await asyncio.wait(waiting, timeout=next(patience, _ASK_AGAIN[-1]))
+        for task in done:
+            if not task.cancelled():
+                task.exception()  # so that nobody hears "never retrieved"
 
 
 def cancelled() -> bool:

@@ -12,8 +12,8 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from client_sdk.waiting import ended
 from config_center.checks import judge
-from config_center.ledger.ending import end
 from config_center.looking import (
     frozen_in,
     look_at_audit,
@@ -50,8 +50,7 @@ class Examiner:
 
     async def close(self) -> None:
         """Stop."""
-        if self._task is not None:
-            await end(self._task)
+        await ended(self._task)
 
     async def look(self) -> None:
         """One look; the metrics know what it found."""

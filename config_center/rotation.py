@@ -33,8 +33,8 @@ from typing import TYPE_CHECKING, Any
 
 from client_sdk.errors import ConfigError, NotTrusted
 from client_sdk.signing import RETIRED, REVOKED, Validity, show_public
+from client_sdk.waiting import ended
 from config_center import succession
-from config_center.ledger.ending import end
 from config_center.ledger.recovery import adopt
 from config_center.ledger.words import Draft, Mode, Planned
 from config_center.problems import Problem, not_found
@@ -90,7 +90,7 @@ class Rotation:
 
     async def close(self) -> None:
         """Stop; the next start goes on."""
-        await end(*filter(None, [self._task]))
+        await ended(self._task)
 
     # -- what people ask for ------------------------------------------------------------------
 

@@ -63,7 +63,6 @@ EXCEPTIONS: dict[str, str] = {
     "config_center/journal_base.py": "tests/config_center/ledger/test_pruning.py",
     "config_center/journal_tables.py": "tests/config_center/test_journal.py",
     "config_center/logging_in.py": "tests/config_center/api/test_login.py",
-    "config_center/ledger/ending.py": "tests/config_center/ledger/test_ledger.py",
     "config_center/ledger/keeper.py": "tests/config_center/ledger/test_ledger.py",
     "config_center/ledger/registry.py": "tests/config_center/ledger/test_ledger.py",
     "config_center/ledger/rings.py": "tests/config_center/secrets/test_exchange.py",

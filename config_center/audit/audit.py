@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from client_sdk.errors import ConfigError
 from client_sdk.records import Header
+from client_sdk.waiting import ended
 from config_center.audit.entries import BEGUN, NOTED, REFUSED, STARTED, STOPPED, TRIMMED, Entry
 from config_center.audit.opening import open_book
 from config_center.audit.reading import Reading
 from config_center.audit.reconciling import run_name, unaccounted
 from config_center.audit.tally import Tally
 from config_center.journal_tables import HISTORY
-from config_center.ledger.ending import end
 from config_center.problems import Problem
 from config_center.retention import DAY_MS
 
@@ -142,7 +142,7 @@ class Audit:
             await self.record(Entry(at=now, event=STOPPED, request=self.run), through=True)
         except AuditDown as error:
             log.error("the audit ends without its last entries: %s", error)
-        await end(*self._tasks)
+        await ended(*self._tasks)
         await self._in_thread(self._book.close)
         self._thread.shutdown(wait=True)
 

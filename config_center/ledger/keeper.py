@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from client_sdk.errors import ConfigError, NotVerified
 from client_sdk.records import Beat
-from config_center.ledger.ending import end
+from client_sdk.waiting import ended
+from config_center.ledger.inspection import inspect
 from config_center.ledger.words import Mode
 from config_center.store.base import Beaten, Empty, OutcomeUnknown, StoreDown, StoreRefused
 
@@ -65,7 +66,7 @@ class Keeper:
 
     async def close(self) -> None:
         """Stop both."""
-        await end(*self._tasks)
+        await ended(*self._tasks)
 
     async def _beat_for_ever(self) -> None:
         while True:
@@ -128,7 +129,7 @@ class Keeper:
             if self._ledger.mode not in (Mode.READY, Mode.TAMPERED):
                 continue
             try:
-                await self._ledger.inspect()
+                await inspect(self._ledger)
                 await self._lists.look(self._ledger.ns)
             except NotVerified as error:
                 self._ledger.set_mode(Mode.TAMPERED, str(error))

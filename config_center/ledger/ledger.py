@@ -33,7 +33,7 @@ from client_sdk.state import NamespaceState
 from client_sdk.steps import Mark
 from client_sdk.vouching import is_leap
 from config_center.journal import JournalDown
-from config_center.ledger.proof import check_rows, compare, follow, mark_of, prove
+from config_center.ledger.proof import check_rows, follow, mark_of, prove
 from config_center.ledger.recovery import (
     adopt,
     bring_back,
@@ -41,7 +41,7 @@ from config_center.ledger.recovery import (
     remember,
     require_newer_than_base,
 )
-from config_center.ledger.rings import all_of_both, is_about_ring, settle, take_up
+from config_center.ledger.rings import all_of_both, is_about_ring, settle
 from config_center.ledger.watchers import Watchers
 from config_center.ledger.words import Committed, Incomplete, KeyRefused, Mode, TooOld
 from config_center.ledger.writer import Writer
@@ -322,41 +322,6 @@ class Ledger:
             self.watchers.offer(record)
         while len(self.recent) > _RECENT:
             self.recent.popitem(last=False)
-
-    async def inspect(self) -> None:
-        """Compare the store with the verified state (the background guard)."""
-        known = self.ring  # before the store is read: what is in it now is there already
-        image = await self.store.read_image(self.ns)
-        if image is None:
-            return  # the next beat says so
-        rows = await self._read_recent_log()
-        async with self.lock:
-            if image.head.position < self.state.position:
-                return  # it was read before our newest change
-            moved = image.head.position > self.state.position
-            difference = None
-            if not moved:
-                recent = dict(self.recent)
-                state = self.state
-                ring = await asyncio.to_thread(
-                    self.ring_rule, self.ns, known, image.ring, state.entries
-                )
-                difference = await asyncio.to_thread(
-                    compare, state, image, rows or [], recent, ring
-                )
-            if difference is not None:
-                self.set_mode(Mode.TAMPERED, difference)
-            elif moved or self.mode is Mode.TAMPERED:
-                await self.refresh()
-            elif self.ring is known:
-                await take_up(self, image.ring)
-
-    async def _read_recent_log(self) -> list[Record] | None:
-        """The rows that memory can be compared with; clients verify the rest by signature."""
-        oldest = min(self.recent, default=START)
-        before = Position(oldest.e, max(0, oldest.v - 1))
-        rows = await self.store.read_log(self.ns, before)
-        return await self.store.read_log(self.ns, START) if rows is None else rows
 
     async def _read_between(self, mine: Mark, head: Record) -> Sequence[Record] | None:
         if head.c == mine.c:

@@ -19,7 +19,7 @@ from client_sdk.contents import Content, Op
 from client_sdk.errors import ConfigError
 from client_sdk.records import sha256_hex
 from client_sdk.state import NamespaceState
-from config_center.ledger.ending import end
+from client_sdk.waiting import ended
 from config_center.ledger.keeper import Keeper
 from config_center.ledger.ledger import Ledger
 from config_center.ledger.pruning import Pruner
@@ -122,7 +122,7 @@ class Registry:
 
     async def close(self) -> None:
         """Stop all writers, beats and guards."""
-        await end(*self._tasks)
+        await ended(*self._tasks)
         for keeper in self._keepers.values():
             await keeper.close()
         for ledger in self._ledgers.values():

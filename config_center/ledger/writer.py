@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from client_sdk.errors import NotVerified
 from client_sdk.records import Header, Position, Record
+from client_sdk.waiting import ended
 from config_center.journal import JournalDown
-from config_center.ledger.ending import end
 from config_center.ledger.words import Committed, Mode
 from config_center.problems import Problem
 from config_center.store.base import Committed as StoreCommitted
@@ -28,7 +28,6 @@ from config_center.store.base import (
 if TYPE_CHECKING:
     from client_sdk.image import Ring
     from client_sdk.state import NamespaceState
-    from config_center.ledger.ending import end
     from config_center.ledger.ledger import Ledger
 from config_center.ledger.words import Draft, Planned
 
@@ -93,8 +92,7 @@ class Writer:
 
     async def close(self) -> None:
         """Stop serving; whoever still waits is told that the center stops."""
-        if self._task is not None:
-            await end(self._task)
+        await ended(self._task)
         while not self._queue.empty():
             self._queue.get_nowait().refuse(_stopping())
 

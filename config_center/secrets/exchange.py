@@ -32,8 +32,8 @@ from client_sdk.errors import ConfigError, SettingInvalid
 from client_sdk.keks import Kek, Keks
 from client_sdk.records import sha256_hex
 from client_sdk.sealing import FINGERPRINT
+from client_sdk.waiting import ended
 from config_center.access import Actor
-from config_center.ledger.ending import end
 from config_center.ledger.rings import settle
 from config_center.ledger.words import Draft, Mode, Planned
 from config_center.problems import Problem, not_found
@@ -125,7 +125,7 @@ class Exchange:
     async def close(self) -> None:
         """Stop."""
         if self._task is not None:
-            await end(self._task)
+            await ended(self._task)
 
     def require(self) -> None:
         """Raise SettingInvalid, at the start, when a KEK that is needed is not at hand (A45)."""

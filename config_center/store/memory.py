@@ -153,7 +153,7 @@ class MemoryStore(Store):
         return self.spaces[ns].ids & set(ids)
 
     async def read_log(self, ns: str, after: Position) -> list[Record] | None:
-        log = self.spaces[ns].log
+        log = self.spaces[ns].log if ns in self.spaces else {}
         return [Record.decode(log[position]) for position in sorted(log) if position > after]
 
     async def read_image(self, ns: str) -> Image | None:
@@ -164,7 +164,7 @@ class MemoryStore(Store):
         return Image(head, tuple(map(decode_row, space.rows.values())), dict(space.ring))
 
     async def read_ring(self, ns: str) -> Ring:
-        return dict(self.spaces[ns].ring)
+        return dict(self.spaces[ns].ring) if ns in self.spaces else {}
 
     async def write_ring(self, ns: str, entries: Ring) -> None:
         for dek, entry in entries.items():

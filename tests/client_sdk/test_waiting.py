@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from client_sdk.waiting import cancelled, in_time, set_within
+from client_sdk.waiting import cancelled, ended, in_time, set_within
 
 
 async def test_what_comes_in_time_is_given_back_and_what_fails_is_raised() -> None:
@@ -131,3 +131,22 @@ def test_a_forked_child_does_not_wait_for_the_threads_of_its_parent() -> None:
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # a child that waits too
+
+
+async def test_what_swallows_a_cancellation_is_ended_all_the_same() -> None:
+    swallowed = []
+
+    async def stubborn() -> None:
+        while len(swallowed) < 4:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                swallowed.append(True)
+        raise ZeroDivisionError
+
+    tasks = [asyncio.ensure_future(stubborn()) for _ in range(2)]
+    await asyncio.sleep(0)
+    await ended(*tasks, None)
+
+    assert all(task.done() for task in tasks)
+    assert len(swallowed) >= 4

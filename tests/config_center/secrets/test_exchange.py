@@ -17,6 +17,7 @@ from client_sdk.errors import SettingInvalid
 from client_sdk.image import Ring
 from client_sdk.keks import Kek, Keks, open_source
 from client_sdk.sealing import RingEntry, open_value
+from config_center.ledger.inspection import inspect
 from config_center.problems import Problem
 from config_center.publishing import Put
 from config_center.secrets.exchange import HeldKeks, announced
@@ -152,14 +153,14 @@ async def test_a_second_center_takes_up_what_the_first_wrapped_anew(tmp_path: Pa
                 await ledger.refresh()
         await a.keks.rotate(NEW.id, ALICE)
 
-        await b.ledger("default").inspect()
+        await inspect(b.ledger("default"))
 
         assert b.ledger("default").mode.value == "ready"
         assert await wrapped_by(b) == [{NEW.id}] * 3
         both = await asyncio.gather(a.keks.rotate(OLD.id, ALICE), b.keks.rotate(OLD.id, ALICE))
         assert {done["left"] for done in both} <= {0}
         for made in (a, b):
-            await made.ledger("default").inspect()
+            await inspect(made.ledger("default"))
             assert opened(made, (await rings(made))[1], Keks((OLD,))) == "sk-1"
             assert made.ledger("default").mode.value == "ready"
 
@@ -172,7 +173,7 @@ async def test_what_nobody_with_a_key_wrapped_is_said_to_be_tampered_with(tmp_pa
         name, text = next(iter(ring.items()))
         ring[name] = text[:-8] + "AAAAAAA="
 
-        await made.ledger("default").inspect()
+        await inspect(made.ledger("default"))
 
         assert made.ledger("default").mode.value == "tampered"
         assert (await rings(made))[2][name] == text, "the journal keeps what opens"

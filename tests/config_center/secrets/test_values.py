@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from config_center.access import Actor
+from config_center.ledger.inspection import inspect
 from config_center.problems import Problem
 from config_center.publishing import Put
 from config_center.scopes import Reach, Scope
@@ -67,7 +68,7 @@ async def test_a_shredded_secret_is_gone_from_every_copy_of_the_ring(tmp_path: P
         assert refused.value.name == "shredded"
     async with world(tmp_path, store) as made:  # what an old copy brings is taken out again
         store.spaces["default"].ring[dek] = "x:AAAA"
-        await made.ledger("default").inspect()
+        await inspect(made.ledger("default"))
         assert await copies(made) == [ring - {dek} for ring in before]
 
 
