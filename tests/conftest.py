@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 FAULT = "fault round"  # the name of a row that a round hands over
+_TRACED = "COVERAGE_PROCESS_CONFIG"  # by which a process that is started counts its lines, too
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -28,17 +29,31 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line("\n".join(sorted(rows)))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Workers are traced by their plugin; a tracer as of any process would run on in its pauses."""
+    os.environ.pop(_TRACED, None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """In a worker pytest-cov first starts the tracer of a controller, which would do the same."""
+    plugin = session.config.pluginmanager.getplugin("_cov")
+    if hasattr(session.config, "workerinput") and plugin is not None:
+        plugin.cov_controller.pause()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """What needs its speed is not traced, nor are the processes that it starts."""
-    traced = os.environ.get("COVERAGE_PROCESS_CONFIG")
+    traced = os.environ.get(_TRACED)
     if traced and item.get_closest_marker("no_cover"):
-        del os.environ["COVERAGE_PROCESS_CONFIG"]
+        del os.environ[_TRACED]
     try:
         return (yield)
     finally:
         if traced:
-            os.environ["COVERAGE_PROCESS_CONFIG"] = traced
+            os.environ[_TRACED] = traced
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
