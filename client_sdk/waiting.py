@@ -50,12 +50,19 @@ async def to_the_end(work: Callable[[], T]) -> T:
     """
     Do blocking ``work`` in a thread and wait until it has ended, however often this is cancelled
     meanwhile: what it works on is nobody else's before. Raises what it raises.
+    """
+    return await undisturbed(asyncio.get_running_loop().run_in_executor(None, work))
+
+
+async def undisturbed(working: asyncio.Future[T]) -> T:
+    """
+    What ``working`` gives, once it has ended, however often this is cancelled meanwhile; the
+    cancellation is raised then. Raises what it raises.
 
     A forked child has none of its parent's threads: there nothing would ever end, and what the
     work touches is the parent's. So it goes when it is cancelled.
     """
     process = os.getpid()
-    working = asyncio.get_running_loop().run_in_executor(None, work)
     cancelled: asyncio.CancelledError | None = None
     while not working.done():
         try:
@@ -65,7 +72,8 @@ async def to_the_end(work: Callable[[], T]) -> T:
                 raise
             cancelled = error
     if cancelled is not None:
-        working.exception()  # looked at, so that nobody hears "never retrieved"
+        if not working.cancelled():
+            working.exception()  # looked at, so that nobody hears "never retrieved"
         raise cancelled
     return working.result()
 

@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
+
+from tests.ports import free_port
 
 _WITHIN = 60.0
 
@@ -21,7 +22,7 @@ class CenterProcess:
 
     def __init__(self, data: Path, *arguments: str) -> None:
         self.data = data
-        self.url = f"http://127.0.0.1:{_free_port()}"
+        self.url = f"http://127.0.0.1:{free_port()}"
         self._arguments = arguments
         self._process: asyncio.subprocess.Process | None = None
 
@@ -97,9 +98,3 @@ async def center_process(data: Path, *arguments: str) -> AsyncIterator[CenterPro
         yield process
     finally:
         await process.stop()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.ports import free_port
 from tests.redis_server import Server, wheel
 
 SERVICE = "config"
@@ -20,12 +20,6 @@ sentinel down-after-milliseconds {service} 500
 sentinel failover-timeout {service} 2000
 sentinel parallel-syncs {service} 1
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Watched:

@@ -21,8 +21,8 @@ from config_center.store.base import Retention, StoreDown
 from tests.certificates import Authority
 from tests.clusters import clustered
 from tests.config_center.api.world import center
+from tests.ports import free_port
 from tests.redis_server import running
-from tests.sentinels import free_port
 from tests.until import until
 
 BINARY = shutil.which("redis-server")

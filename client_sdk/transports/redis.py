@@ -36,7 +36,7 @@ from client_sdk.transports.redis_client import (
     redis_link,
     words_of,
 )
-from client_sdk.waiting import in_time
+from client_sdk.waiting import ended, in_time, undisturbed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -193,9 +193,10 @@ class RedisTransport(Transport):
         await self._read(lambda redis: redis.xadd(stream, {"r": frame}, maxlen=_REPORTS_KEPT))
 
     async def close(self) -> None:
-        if self._reader is not None:
-            self._reader.cancel()
-            await asyncio.wait([self._reader])
+        await undisturbed(asyncio.ensure_future(self._close()))
+
+    async def _close(self) -> None:
+        await ended(self._reader)
         for each, close in ((self._link, close_link), (self._reads, close_client)):
             if each is not None:
                 with contextlib.suppress(Exception):

@@ -8,14 +8,20 @@ each node is a server of its own here (``cluster``).
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from client_sdk.redis_url import TLS_SCHEMES, Group, Host, group_of
+from client_sdk.waiting import in_time, undisturbed
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     import redis.asyncio as redis
 
 _TIMEOUTS = ("socket_timeout", "socket_connect_timeout", "retry")
+_CLOSING = 2.0  # seconds; by TLS a peer that is gone is waited for
 _OF_ONE_SERVER = ("host", "port", "connection_class")
 
 
@@ -48,15 +54,29 @@ def redis_link(url: str, **options: Any) -> Any:
 
 
 async def close_client(client: redis.Redis) -> None:
-    """Let go of all its connections, those to sentinels too."""
-    await client.aclose()
-    await _close_pool(client.connection_pool)
+    """Let go of all its connections, those to sentinels too, also when it is cancelled."""
+    await _closed(client.aclose(), client.connection_pool)
 
 
 async def close_link(link: Any) -> None:
     """The same for a bare connection."""
-    await link.disconnect(nowait=True)
-    await _close_pool(link.made_by)
+    await _closed(link.disconnect(nowait=True), link.made_by)
+
+
+async def _closed(first: Awaitable[None], pool: Any) -> None:
+    """A close that is cancelled half way leaves sockets open that nobody knows any more."""
+
+    async def close() -> None:
+        try:
+            await first
+        finally:
+            manager = getattr(pool, "sentinel_manager", None)
+            for each in () if manager is None else manager.sentinels:
+                await each.aclose()
+            await pool.disconnect()
+
+    with contextlib.suppress(asyncio.TimeoutError):
+        await undisturbed(asyncio.ensure_future(in_time(close(), _CLOSING)))
 
 
 def words_of(error: BaseException, url: str = "") -> str:
@@ -99,13 +119,6 @@ _TLS_ADVICE = {  # by what the TLS library says; the first that fits
     "WRONG_VERSION_NUMBER": "it does not speak TLS there; write redis://, or its TLS port",
     "record layer failure": "it does not speak TLS there; write redis://, or its TLS port",
 }
-
-
-async def _close_pool(pool: Any) -> None:
-    manager = getattr(pool, "sentinel_manager", None)
-    for each in () if manager is None else manager.sentinels:
-        await each.aclose()
-    await pool.disconnect()
 
 
 def _sentinel_pool(group: Group, options: dict[str, Any]) -> Any:

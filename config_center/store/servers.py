@@ -46,8 +46,10 @@ class Server:
 
     async def close(self) -> None:
         """Let go of all connections."""
-        await close_client(self.reads)
-        await self.scripts.close()
+        try:
+            await close_client(self.reads)
+        finally:
+            await self.scripts.close()
 
 
 class Servers(ABC):
@@ -146,8 +148,7 @@ class Clustered(Servers):
         return found
 
     async def close(self) -> None:
-        for server in self._servers.values():
-            await server.close()
+        await asyncio.gather(*(server.close() for server in self._servers.values()))
 
     def _server(self, host: Host) -> Server:
         if host not in self._servers:

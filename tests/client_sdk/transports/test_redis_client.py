@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from redis.exceptions import (
     AskError,
@@ -12,7 +14,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from client_sdk.transports.redis_client import words_of
+from client_sdk.transports.redis_client import close_client, redis_client, words_of
 
 _VERIFY = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: "
 
@@ -52,3 +54,28 @@ def test_a_silence_at_the_first_words_by_tls_is_perhaps_a_wish_for_a_certificate
     error: Exception, url: str, advised: bool
 ) -> None:
     assert ("?ssl_certfile=FILE" in words_of(error, url)) is advised
+
+
+async def _pong(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """The answer of a server, to whatever it is asked."""
+    while line := await reader.readline():
+        if line.startswith(b"*"):
+            writer.write(b"+PONG\r\n")
+    writer.close()
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+async def test_a_close_that_is_cancelled_closes_all_the_same(steps: int) -> None:
+    server = await asyncio.start_server(_pong, "127.0.0.1")
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        client = redis_client(f"redis://127.0.0.1:{port}", protocol=2)
+        await client.ping()
+        (line,) = client.connection_pool._available_connections
+        closing = asyncio.ensure_future(close_client(client))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.wait([closing])
+
+        assert not line.is_connected
