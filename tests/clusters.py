@@ -91,13 +91,18 @@ class Cluster:
         return False
 
     async def owner(self, ns: str) -> Node:
-        """Who serves the slot of ``ns``, by its own word."""
-        slot = slot_of(ns)
-        for node in self.nodes:
-            for first, last, (_, port, *_), *_ in await node.say("CLUSTER", "SLOTS"):
-                if first <= slot <= last and port == node.port:
-                    return node
-        raise LookupError(f"nobody owns the slot of {ns}")
+        """Who serves the slot of ``ns``, by its own word; while it is handed over, nobody does."""
+        async with asyncio.timeout(20):
+            while True:
+                for node in self.nodes:
+                    if await self._owns(node, slot_of(ns)):
+                        return node
+
+    async def _owns(self, node: Node, slot: int) -> bool:
+        return any(
+            first <= slot <= last and port == node.port
+            for first, last, (_, port, *_), *_ in await node.say("CLUSTER", "SLOTS")
+        )
 
     async def begin_move(self, ns: str, target: Node) -> Node:
         """Open the slot on both sides; the node it leaves."""

@@ -20,7 +20,7 @@ if [ "$(cat $venv/.installed 2>/dev/null)" != "$wanted" ]; then
     "$python310" -m venv --clear $venv
     # Not by the lock, which is resolved for 3.11 and later and holds versions that 3.10 cannot run.
     $venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[http]' \
-        pytest pytest-aiohttp pytest-asyncio pytest-timeout hypothesis
+        pytest pytest-aiohttp pytest-asyncio pytest-timeout pytest-xdist hypothesis
     echo "$wanted" > $venv/.installed
 fi
-exec $venv/bin/python -m pytest -q -p no:cacheprovider tests/client_sdk
+exec $venv/bin/python -m pytest -q -n 2 -p no:cacheprovider tests/client_sdk
