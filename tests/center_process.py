@@ -12,7 +12,7 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.ports import free_port
+from benchmarks.processes import free_port
 
 _WITHIN = 60.0
 

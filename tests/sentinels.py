@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.ports import free_port
+from benchmarks.processes import free_port
 from tests.redis_server import Server, wheel
 
 SERVICE = "config"

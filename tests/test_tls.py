@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.processes import free_port
 from client_sdk import Client
 from client_sdk.errors import TransportDown
 from client_sdk.transports.redis import RedisTransport
@@ -21,7 +22,6 @@ from config_center.store.base import Retention, StoreDown
 from tests.certificates import Authority
 from tests.clusters import clustered
 from tests.config_center.api.world import center
-from tests.ports import free_port
 from tests.redis_server import running
 from tests.until import until
 

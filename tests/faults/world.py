@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 
 import redis.asyncio as redis
 
+from benchmarks.processes import free_port
 from client_sdk.testing import FaultyRedis, FaultyTcp, Weather
 from tests.faults.scale import Scale
 from tests.faults.systems.base import System
 from tests.faults.traffic import Traffic
-from tests.ports import free_port
 from tests.redis_server import Server, running, wheel
 from tests.until import until
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from client_sdk import Client
 from client_sdk.errors import ApiError
+from config_center.center import Center
 from tests.config_center.api.world import NS, Http, center, http
 
 ROLES = ("reader", "publisher", "approver", "operator", "admin")
@@ -204,19 +206,23 @@ async def test_a5_a_draft_ends_with_the_token_that_wrote_it(tmp_path: Path) -> N
         assert await told(by["approver"], "POST", path + "/reject") == "200"
 
 
+def following(opened: Center, home: Path) -> AbstractAsyncContextManager[Client]:
+    """A client of it, with its admin's token."""
+    return Client.connect(
+        opened.url,
+        instance="gw-1",
+        token=opened.admin_token,
+        state=home / "state",
+        timeout=30.0,
+    )
+
+
 async def test_a_client_that_publishes_hears_of_a_freeze_at_once(tmp_path: Path) -> None:
     async with center(tmp_path) as opened, aiohttp.ClientSession() as session:
         api = Http(session, opened, opened.admin_token)
         await api("POST", "/v1/freeze", {"reason": "incident 4711"})
 
-        client = await Client.connect(
-            opened.url,
-            instance="gw-1",
-            token=opened.admin_token,
-            state=tmp_path / "state",
-            timeout=30.0,
-        )
-        async with client:
+        async with following(opened, tmp_path) as client:
             with pytest.raises(ApiError, match="incident 4711"):
                 async with asyncio.timeout(5):
                     await client.put("prompt", "new")
@@ -229,14 +235,7 @@ async def test_clients_receive_neither_policies_nor_drafts(tmp_path: Path) -> No
         await api("PUT", NS + "/policy", {"two_person": True})
         await api("POST", NS + "/drafts", NEW)
 
-        client = await Client.connect(
-            opened.url,
-            instance="gw-1",
-            token=opened.admin_token,
-            state=tmp_path / "state",
-            timeout=30.0,
-        )
-        async with client:
+        async with following(opened, tmp_path) as client:
             assert client.get("prompt") == "old"
             assert client.get("_policy", None) is None
             _, image, _ = await api("GET", NS + "/snapshot")

@@ -59,7 +59,7 @@ async def _has_replica(server: Any) -> bool:
 
 
 async def _listen(server: Any) -> int:
-    from tests.ports import free_port
+    from benchmarks.processes import free_port
 
     port = free_port()
     await server.config_set("bind", "127.0.0.1")
