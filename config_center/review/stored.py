@@ -307,7 +307,9 @@ def part_of(state: NamespaceState, op: Op) -> Part:
 
 
 def _size(draft: StoredDraft) -> int:
-    return sum(len(part.body or "") for part in draft.parts) + len(orjson.dumps(draft.about))
+    return sum(len((part.body or "").encode()) for part in draft.parts) + len(
+        orjson.dumps(draft.about)
+    )
 
 
 def _places(ns: str) -> list[str]:

@@ -180,7 +180,7 @@ def test_what_waits_is_bounded_in_bytes_too() -> None:
 
 
 def test_a_publisher_does_not_take_the_room_of_others() -> None:
-    quarter = replace(DRAFT, parts=(replace(PART, body="x" * (stored.BYTES_OF_ONE - 10)),))
+    quarter = replace(DRAFT, parts=(replace(PART, body="é" * (stored.BYTES_OF_ONE // 2 - 5)),))
 
     with pytest.raises(Problem, match="the drafts of ann that wait in ns would have") as refused:
         stored.free_place(held(DRAFT), quarter, NOW)
