@@ -79,16 +79,26 @@ async def undisturbed(working: asyncio.Future[T]) -> T:
 
 
 async def ended(*tasks: asyncio.Future[Any] | None) -> None:
-    """Cancel what still runs, until all has ended; what it raises is not looked at."""
+    """
+    Cancel what still runs, until all has ended, however often this is cancelled meanwhile; the
+    cancellation is raised then. What the tasks raise is not looked at.
+    """
     waiting = {task for task in tasks if task is not None}
     patience = iter(_ASK_AGAIN)
+    cancelled: asyncio.CancelledError | None = None
     while waiting:
         for task in waiting:
             task.cancel()
-        done, waiting = await asyncio.wait(waiting, timeout=next(patience, _ASK_AGAIN[-1]))
-        for task in done:
-            if not task.cancelled():
+        try:
+            await asyncio.wait(waiting, timeout=next(patience, _ASK_AGAIN[-1]))
+        except asyncio.CancelledError as error:
+            cancelled = error
+        for task in waiting:
+            if task.done() and not task.cancelled():
                 task.exception()  # so that nobody hears "never retrieved"
+        waiting = {task for task in waiting if not task.done()}
+    if cancelled is not None:
+        raise cancelled
 
 
 def cancelled() -> bool:

@@ -16,7 +16,7 @@ from client_sdk.redis_url import TLS_SCHEMES, Group, Host, group_of
 from client_sdk.waiting import in_time, undisturbed
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Coroutine
 
     import redis.asyncio as redis
 
@@ -63,20 +63,26 @@ async def close_link(link: Any) -> None:
     await _closed(link.disconnect(nowait=True), link.made_by)
 
 
-async def _closed(first: Awaitable[None], pool: Any) -> None:
-    """A close that is cancelled half way leaves sockets open that nobody knows any more."""
+async def _closed(first: Coroutine[Any, Any, None], pool: Any) -> None:
+    """
+    A close that is cancelled half way leaves sockets open that nobody knows any more; so does one
+    that hangs or fails, if what comes after it is left out.
+    """
+    manager = getattr(pool, "sentinel_manager", None)
+    sentinels = () if manager is None else manager.sentinels
 
     async def close() -> None:
         try:
-            await first
+            await asyncio.gather(_tried(first), *(_tried(each.aclose()) for each in sentinels))
         finally:
-            manager = getattr(pool, "sentinel_manager", None)
-            for each in () if manager is None else manager.sentinels:
-                await each.aclose()
-            await pool.disconnect()
+            await _tried(pool.disconnect())
 
-    with contextlib.suppress(asyncio.TimeoutError):
-        await undisturbed(asyncio.ensure_future(in_time(close(), _CLOSING)))
+    await undisturbed(asyncio.ensure_future(close()))
+
+
+async def _tried(closing: Coroutine[Any, Any, None]) -> None:
+    with contextlib.suppress(Exception):  # its socket is lost either way, the others' are not
+        await in_time(closing, _CLOSING)
 
 
 def words_of(error: BaseException, url: str = "") -> str:

@@ -150,3 +150,26 @@ async def test_what_swallows_a_cancellation_is_ended_all_the_same() -> None:
 
     assert all(task.done() for task in tasks)
     assert len(swallowed) >= 4
+
+
+async def test_who_ends_others_and_is_cancelled_meanwhile_ends_them_first() -> None:
+    ends = asyncio.Event()
+
+    async def stubborn() -> None:
+        while not ends.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await ends.wait()
+
+    task = asyncio.ensure_future(stubborn())
+    ending = asyncio.ensure_future(ended(task))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    ending.cancel()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    waits = not ending.done()
+    ends.set()
+    await asyncio.wait((ending, task))
+
+    assert waits
+    assert ending.cancelled()

@@ -14,6 +14,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
+from client_sdk.transports import redis_client as clients
 from client_sdk.transports.redis_client import close_client, redis_client, words_of
 
 _VERIFY = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: "
@@ -79,3 +80,33 @@ async def test_a_close_that_is_cancelled_closes_all_the_same(steps: int) -> None
         await asyncio.wait([closing])
 
         assert not line.is_connected
+
+
+async def test_what_hangs_or_fails_while_it_is_closed_keeps_nobody_else_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def hang(**_: object) -> None:
+        await asyncio.Event().wait()
+
+    async def fail(**_: object) -> None:
+        raise OSError("gone")
+
+    monkeypatch.setattr(clients, "_CLOSING", 0.05)
+    async with await asyncio.start_server(_pong, "127.0.0.1") as server:
+        hosts = ",".join([f"127.0.0.1:{server.sockets[0].getsockname()[1]}"] * 3)
+        client = redis_client(f"redis+sentinel://{hosts}/ours", protocol=2)
+        failing, *others = client.connection_pool.sentinel_manager.sentinels
+        lines = []
+        for each in (failing, *others):
+            await each.ping()
+            lines += each.connection_pool._available_connections
+        monkeypatch.setattr(failing, "aclose", fail)
+        monkeypatch.setattr(client, "aclose", hang)
+
+        closing = asyncio.ensure_future(close_client(client))
+        await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.wait([closing])
+
+        assert [line.is_connected for line in lines] == [True, False, False]
+        await failing.connection_pool.disconnect()
