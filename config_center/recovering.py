@@ -8,7 +8,8 @@ dropped leaves a tombstone under its id, so it cannot come back by another cente
 What comes back is new to the present: it is judged like a publish, a schema or rules, by the policy
 and the freeze that hold now, and stays an orphan while it is refused. Which verb it once was no
 record says, so a rollback that was lost is judged so, too; it can be made again. That two persons
-once agreed on it is no way in: what they looked at stood on what is gone.
+once agreed on it is no way in: what they looked at stood on what is gone. Rules come back without
+the freeze that their record holds as well: whether a namespace is frozen is a matter of now.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from config_center.review.policy import (
     may_publish,
     policy_in,
     policy_of,
+    rules_again,
 )
 from config_center.rollouts.book import timestamp
 from config_center.rollouts.plan import supersede
@@ -280,6 +282,9 @@ def _replayed(state: NamespaceState, row: Record) -> Iterator[Op]:
             continue
         if content.body is None:
             raise Problem("history-incomplete", f"the value of {op.key} is not kept any more")
+        if op.key == POLICY:
+            yield rules_again(state, content)
+            continue
         content = replace(content, version=latest + 1)
         if op.rollout is None:
             yield Op(op.key, "set", latest + 1, content)

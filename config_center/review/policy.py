@@ -171,6 +171,23 @@ def record_op(state: NamespaceState, key: str, plain: Mapping[str, Any]) -> Op:
     return Op(key, "set", version, content)
 
 
+def rules_again(state: NamespaceState, lost: Content) -> Op:
+    """
+    The operation that brings rules back which were lost. The freeze stays what it is: it is about
+    the hour in which it was set, so no record of another hour sets or lifts it. Raises Problem 409
+    ``nothing-lost`` where there is nothing else in the record.
+    """
+    now = policy_of(state)
+    again = replace(policy_in(lost), frozen=now.frozen)
+    if again == now:
+        raise Problem(
+            "nothing-lost",
+            "these rules hold already, and a freeze is not brought back by what was lost: freeze "
+            "or unfreeze the namespace now if it has to be, and drop this",
+        )
+    return record_op(state, POLICY, again.to_json())
+
+
 def changed(policy: Policy, asked: Mapping[str, Any]) -> Policy:
     """The policy with the rules that ``asked`` names set anew. Raises Problem 400."""
     wrong = [

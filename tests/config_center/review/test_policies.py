@@ -236,3 +236,36 @@ async def test_old_rules_that_were_lost_do_not_come_back_by_one_person(tmp_path:
 
         assert refused.value.name == "needs-approval"
         assert center.policies.show(NS)["two_person"]
+
+
+async def test_rules_that_were_lost_come_back_without_the_freeze_of_their_hour(
+    tmp_path: Path,
+) -> None:
+    store = MemoryStore()
+    async with service(tmp_path, store) as center:
+        ledger, lost = center.ledger(NS), []
+
+        async def orphaned() -> str:
+            assert ledger.head is not None
+            lost.append(ledger.head)
+            await ledger.journal.mark([ledger.head.c], "orphan")
+            return ledger.head.header.id
+
+        await center.policies.set_rules(NS, {"staged": True}, ALICE)
+        rules = await orphaned()
+        await center.policies.freeze(NS, "an old incident", ALICE)
+        freeze = await orphaned()
+        await center.policies.set_rules(NS, {"staged": False}, ALICE)
+        await center.policies.freeze(NS, "incident 42", ALICE)
+        store.spaces[NS].ids -= {each.header.id for each in lost}
+
+        await center.recovery.decide(NS, rules, "replay", ALICE)
+        shown = center.policies.show(NS)
+        assert (shown["staged"], shown["frozen"]["reason"]) == (True, "incident 42")
+
+        await center.policies.unfreeze(NS, "over", ALICE)
+        with pytest.raises(Problem, match="drop this") as refused:
+            await center.recovery.decide(NS, freeze, "replay", ALICE)
+        assert refused.value.name == "nothing-lost"
+        assert center.policies.show(NS)["frozen"] is None
+        await center.recovery.decide(NS, freeze, "drop", ALICE)
