@@ -312,8 +312,13 @@ def chain(ns: str, p: bytes, raw: bytes) -> bytes:
 
 
 def change_id(ns: str, token_name: str, idempotency_key: str) -> str:
-    """The identity of a change, the same at every center and for every retry."""
-    text = f"cc-id|{ns}|{token_name}|{idempotency_key}"
+    """
+    The identity of a change, the same at every center and for every retry. A name may hold what
+    parts it from the key (some providers of logins put a ``|`` in it): escaped, so that nobody's
+    name and key read like another's.
+    """
+    name = token_name.replace("\\", "\\\\").replace("|", "\\|")
+    text = f"cc-id|{ns}|{name}|{idempotency_key}"
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]
 
 

@@ -55,12 +55,12 @@ async def start_rollout(call: Call) -> web.Response:
 
 async def get_change(call: Call) -> web.Response:
     """What became of a change, by its id or your own Idempotency-Key."""
-    return answer(await call.service.change_state(call.ns, call.path("id"), call.actor))
+    return answer(await call.service.change_state(call.ns, call.change(), call.actor))
 
 
 async def cancel_change(call: Call) -> web.Response:
     """The only final "no": the id will never take effect."""
-    return answer(await call.service.cancel_change(call.ns, call.path("id"), call.actor))
+    return answer(await call.service.cancel_change(call.ns, call.change(), call.actor))
 
 
 async def list_rollouts(call: Call) -> web.Response:

@@ -133,9 +133,14 @@ class Call:
     def idempotency_key(self) -> str | None:
         """The header. Raises Problem 400."""
         key = self.header("Idempotency-Key")
-        if key is not None and not 0 < len(key) <= _MAX_TEXT:
-            raise invalid("an Idempotency-Key has 1 to 200 printable characters")
-        return key
+        return None if key is None else _printable(key)
+
+    def change(self) -> str:
+        """
+        The change that the path names, by its id or an Idempotency-Key. Raises Problem 400 for what
+        no header can hold: the ids of drafts come of such texts.
+        """
+        return _printable(self.path("id"))
 
     async def raw(self) -> bytes:
         """The body's bytes, bounded. Raises Problem 408, 413, 415."""
@@ -282,3 +287,9 @@ def answer(plain: Any, status: int = 200, etag: str | None = None) -> web.Respon
     )
     response.plain = plain
     return response
+
+
+def _printable(key: str) -> str:
+    if not (0 < len(key) <= _MAX_TEXT and key.isprintable()):
+        raise invalid(f"an Idempotency-Key has 1 to {_MAX_TEXT} printable characters")
+    return key

@@ -155,6 +155,8 @@ def test_a_change_id_is_the_same_for_every_retry_and_for_nobody_else() -> None:
 
     assert first == change_id("ns", "alice", "k")
     assert len({first, change_id("ns", "bob", "k"), change_id("n", "alice", "k")}) == 3
+    alike = [("a", "b|c"), ("a|b", "c"), ("a\\", "b|c"), ("a\\|b", "c")]
+    assert len({change_id("ns", *each) for each in alike}) == len(alike)
 
 
 def test_origin_comment_and_request_survive() -> None:

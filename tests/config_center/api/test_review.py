@@ -153,7 +153,9 @@ async def test_a4_two_persons_with_a_prefix_agree_on_what_is_within_it(tmp_path:
     async with http(tmp_path) as api:
         by = await people(api, scopes=scopes)
         await api("PUT", NS + "/policy", {"two_person": True})
-        _, beyond, _ = await api("POST", NS + "/drafts", NEW)
+        _, asked, _ = await api("POST", "/v1/tokens", {"name": "publisher", "role": "publisher"})
+        namesake, once = api.with_token(asked["token"]), {"Idempotency-Key": "k1"}
+        _, beyond, _ = await namesake("POST", NS + "/drafts", NEW, **once)
 
         status, told_, _ = await by["publisher"]("POST", NS + "/drafts", NEW)
         assert (status, told_["prefixes"]) == (403, ["llm."])
@@ -171,6 +173,9 @@ async def test_a4_two_persons_with_a_prefix_agree_on_what_is_within_it(tmp_path:
         # Neither is a draft beyond ended by way of its id, as that of a change.
         path = f"{NS}/changes/{beyond['id']}"
         assert await told(by["publisher"], "DELETE", path) == "403 forbidden"
+        # Nor by the text of which its id was made, which no Idempotency-Key can be.
+        path = f"{NS}/changes/draft%0Ak1"
+        assert await told(by["publisher"], "DELETE", path) == "400 invalid"
 
         path = f"{NS}/drafts/{draft['id']}/approve"
         assert await told(by["approver"], "POST", path, {"content": draft["content"]}) == "200"
