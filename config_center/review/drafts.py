@@ -41,6 +41,7 @@ from config_center.schemas import compile_binding
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from client_sdk.image import Ring
     from client_sdk.records import Header
     from client_sdk.sealing import Rng
     from client_sdk.state import NamespaceState
@@ -91,7 +92,7 @@ class Drafts:
         space = self._space_of(ns)
         space.ledger.require_ready()
         draft, ids = self._begin(ns, asked, actor, idempotency_key)
-        draft, warnings = await _MAKERS[draft.kind](self, space, draft, asked, actor)
+        draft, warnings, ring = await _MAKERS[draft.kind](self, space, draft, asked, actor)
         replaced = asked.get("replaces")
         if replaced is not None:
             self._mine(ns, replaced, actor)
@@ -100,6 +101,9 @@ class Drafts:
             place = self._free_place(system, draft)
             return Planned((record_op(system, place, draft.to_json()),))
 
+        if ring and await self._registry.system.find(ids) is None:  # a retry keeps no second one
+            async with space.ledger.lock:
+                await keep(space.ledger, ring)
         wish = Wish(actor, "draft", asked, draft.comment, ident=ids)
         await self._changes.write(self._registry.system, plan, wish)
         if replaced is not None:  # a draft too many is better than none
@@ -128,7 +132,7 @@ class Drafts:
 
     async def _make_change(
         self, space: Space, draft: StoredDraft, asked: Mapping[str, Any], actor: Actor
-    ) -> tuple[StoredDraft, list[str]]:
+    ) -> tuple[StoredDraft, list[str], Ring]:
         operations = await asking.operations(asked["operations"], self._limits)
         rollout, supersede = asked.get("rollout"), bool(asked.get("supersede"))
         change = self._changes.change(operations, rollout, actor, supersede=supersede)
@@ -143,30 +147,28 @@ class Drafts:
         self._free_place(self._registry.system.state, made)  # or no data key is kept
         # Without the fingerprint key: which one a namespace has, its first publish decides.
         ring = {name: text for name, text in planned.ring.items() if name != FINGERPRINT}
-        async with space.ledger.lock:
-            await keep(space.ledger, ring)
-        return made, planned.result
+        return made, planned.result, ring
 
     def _free_place(self, system: NamespaceState, draft: StoredDraft) -> str:
         return stored.free_place(system, draft, draft.at, self._limits.drafts_per_author)
 
     async def _make_schema(
         self, space: Space, draft: StoredDraft, asked: Mapping[str, Any], _: Actor
-    ) -> tuple[StoredDraft, list[str]]:
+    ) -> tuple[StoredDraft, list[str], Ring]:
         body, key = dict(asked["schema"]), asked.get("key")
         check_key(str(key))
         state = space.ledger.state
         planned = plan_binding(state, str(key), body, compile_binding(body))
         part = Part("schema", SCHEMA + str(key), stored.base_of(state, SCHEMA + str(key)))
-        return replace(draft, parts=(part,), about=body), planned.result
+        return replace(draft, parts=(part,), about=body), planned.result, {}
 
     async def _make_rules(
         self, space: Space, draft: StoredDraft, asked: Mapping[str, Any], _: Actor
-    ) -> tuple[StoredDraft, list[str]]:
+    ) -> tuple[StoredDraft, list[str], Ring]:
         state, rules = space.ledger.state, dict(asked["policy"])
         changed(policy_of(state), rules)
         part = Part("policy", POLICY, stored.base_of(state, POLICY))
-        return replace(draft, parts=(part,), about=rules), []
+        return replace(draft, parts=(part,), about=rules), [], {}
 
     # -- looking ------------------------------------------------------------------------------
 

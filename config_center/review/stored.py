@@ -307,9 +307,7 @@ def part_of(state: NamespaceState, op: Op) -> Part:
 
 
 def _size(draft: StoredDraft) -> int:
-    return sum(len((part.body or "").encode()) for part in draft.parts) + len(
-        orjson.dumps(draft.about)
-    )
+    return len(orjson.dumps(draft.to_json()))
 
 
 def _places(ns: str) -> list[str]:

@@ -54,9 +54,14 @@ async def give_token(center: Service, actor: Actor, **about: Any) -> None:
         await center.tokens._write(key, plain, ALICE)
 
 
-async def drafted(center: Service, asked: dict[str, Any] | None = None, by: Actor = PAT) -> Any:
+async def drafted(
+    center: Service,
+    asked: dict[str, Any] | None = None,
+    by: Actor = PAT,
+    key: str | None = None,
+) -> Any:
     await give_token(center, by)
-    return await center.drafts.create(NS, change() if asked is None else asked, by)
+    return await center.drafts.create(NS, change() if asked is None else asked, by, key)
 
 
 async def approve(center: Service, draft: dict[str, Any], by: Actor = BOB) -> dict[str, Any]:
@@ -336,7 +341,10 @@ async def test_a_secret_in_a_draft_is_sealed_where_it_lies_and_masked_where_it_i
     async with service(tmp_path, store) as center:
         await center.set_schema(NS, "llm", {"kind": "llm"}, ALICE)
         await center.policies.set_rules(NS, {"two_person": True}, ALICE)
-        draft = await drafted(center, change(LLM, "llm"))
+        draft = await drafted(center, change(LLM, "llm"), key="k1")
+        ring = dict(center.ledger(NS).ring)
+        assert (await drafted(center, change(LLM, "llm"), key="k1"))["id"] == draft["id"]
+        assert center.ledger(NS).ring == ring
         again = await center.drafts.get(NS, draft["id"], BOB)
         listed = await center.drafts.listed(NS, BOB)
         done = await approve(center, draft)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import orjson
 import pytest
 
 from client_sdk.contents import Op
@@ -171,8 +172,11 @@ def test_a_publisher_does_not_take_the_places_of_others() -> None:
     assert stored.free_place(held(*mine, *others), DRAFT, NOW) == "draft.ns.50"
 
 
+FRAME = len(orjson.dumps(DRAFT.to_json()))  # of a draft, about its bodies
+
+
 def test_what_waits_is_bounded_in_bytes_too() -> None:
-    big = replace(DRAFT, parts=(replace(PART, body="x" * (stored.MAX_BYTES - 10)),))
+    big = replace(DRAFT, parts=(replace(PART, body="x" * (stored.MAX_BYTES - FRAME)),))
 
     assert stored.free_place(held(), big, NOW) == "draft.ns.00"
     with pytest.raises(Problem, match="the drafts that wait in ns would have"):
@@ -180,7 +184,8 @@ def test_what_waits_is_bounded_in_bytes_too() -> None:
 
 
 def test_a_publisher_does_not_take_the_room_of_others() -> None:
-    quarter = replace(DRAFT, parts=(replace(PART, body="é" * (stored.BYTES_OF_ONE // 2 - 5)),))
+    body = "é" * ((stored.BYTES_OF_ONE - FRAME) // 2)
+    quarter = replace(DRAFT, parts=(replace(PART, body=body),))
 
     with pytest.raises(Problem, match="the drafts of ann that wait in ns would have") as refused:
         stored.free_place(held(DRAFT), quarter, NOW)
