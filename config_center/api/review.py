@@ -80,13 +80,15 @@ async def freeze_namespace(call: Call) -> web.Response:
 async def unfreeze_namespace(call: Call) -> web.Response:
     """Let publishing go on."""
     body = await call.body(CommentBody)
-    key = call.idempotency_key()
-    return answer(await call.service.policies.unfreeze(call.ns, body.comment, call.actor, key))
+    key, policies = call.idempotency_key(), call.service.policies
+    lifted = policies.show(call.ns)["frozen"]
+    done = await policies.unfreeze(call.ns, body.comment, call.actor, key)
+    return answer({**done, "lifted": lifted})
 
 
 async def get_freeze(call: Call) -> web.Response:
-    """Whether the whole center is frozen."""
-    return answer(call.service.policies.center())
+    """Whether the whole center is frozen, and which namespaces are by themselves."""
+    return answer(_center_words(call))
 
 
 async def freeze_center(call: Call) -> web.Response:
@@ -98,7 +100,19 @@ async def freeze_center(call: Call) -> web.Response:
 async def unfreeze_center(call: Call) -> web.Response:
     """Let publishing go on, but where a namespace was frozen by itself."""
     body = await call.body(CommentBody)
-    return answer(await call.service.policies.unfreeze_center(body.comment, call.actor))
+    lifted = call.service.policies.center()["frozen"]
+    await call.service.policies.unfreeze_center(body.comment, call.actor)
+    return answer({**_center_words(call), "lifted": lifted})
+
+
+def _center_words(call: Call) -> dict[str, Any]:
+    """The freeze of the whole center, and those of namespaces, which outlast it."""
+    own = [
+        {"namespace": ns, **freeze.words()}
+        for ns, freeze in sorted(call.service.policies.freezes().items())
+        if not ns.startswith("_")
+    ]
+    return {**call.service.policies.center(), "namespaces": own}
 
 
 async def list_drafts(call: Call) -> web.Response:

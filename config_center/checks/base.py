@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from config_center.fleet import Standing
 
+CENTER = "_system"  # the namespace of the center itself: its freeze is that of all of them
+
 
 class Level(Enum):
     """``FAIL``: something must be mended. ``WARN``: somebody should look at it."""

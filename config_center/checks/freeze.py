@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from config_center.checks.base import Facts, ok, warn
+from config_center.checks.base import CENTER, Facts, ok, warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,15 +13,13 @@ if TYPE_CHECKING:
 
 SUBJECT = "freeze"
 
-_CENTER = "_system"  # the namespace whose record freezes all of them
-
 
 def judge(facts: Facts) -> Iterator[Check]:
     """Each freeze: who, since when and why."""
     if facts.frozen is None:
         return
     for ns, about in sorted(facts.frozen.items()):
-        what, option = ("the whole center", "") if ns == _CENTER else (ns, f" -n {ns}")
+        what, option = ("the whole center", "") if ns == CENTER else (ns, f" -n {ns}")
         yield warn(
             SUBJECT,
             f"{what} is frozen since {about['since']} by {about['by']}: {about['reason']}",

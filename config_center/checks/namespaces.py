@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from config_center.checks.base import Facts, fail, ok
+from config_center.checks.base import CENTER, Facts, fail, ok
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from config_center.checks.base import Check
 
@@ -32,6 +32,16 @@ def judge(facts: Facts) -> Iterator[Check]:
             why = f" ({reason})" if reason else ""
             mend = _MEND.get(mode, "see the center's log").format(ns=ns)
             yield fail(SUBJECT, f"{ns} takes no changes: {mode}{why}", mend)
-    ready = sum(about["mode"] == "ready" for about in modes.values())
+    own = [ns for ns in sorted(modes) if ns != CENTER]
+    ready = [ns for ns in own if modes[ns]["mode"] == "ready"]
     if ready:
-        yield ok(SUBJECT, f"{ready} of {len(modes)} take changes")
+        yield ok(SUBJECT, _count(own, ready, facts.frozen or {}))
+
+
+def _count(own: list[str], ready: list[str], frozen: Mapping[str, object]) -> str:
+    """What is frozen takes no changes, which is no fault; the check of freezes says who and why."""
+    if CENTER in frozen:
+        return f"0 of {len(own)} take changes: the whole center is frozen"
+    stopped = [ns for ns in ready if ns in frozen]
+    count = f"{len(ready) - len(stopped)} of {len(own)} take changes"
+    return f"{count}; frozen: {', '.join(stopped)}" if stopped else count

@@ -133,7 +133,7 @@ class Remote:
                 session.get(self.url + path, headers=self._headers, params=query) as response,
             ):
                 if response.status != 200:
-                    await _read(response)
+                    await self._read(response)
                 fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
                 with os.fdopen(fd, "wb") as out:
                     async for part in response.content.iter_any():
@@ -157,7 +157,7 @@ class Remote:
                 aiohttp.ClientSession(timeout=_TIMEOUT) as session,
                 session.request(method, url, **options) as response,
             ):
-                return await _read(response)
+                return await self._read(response)
         except aiohttp.ClientConnectorError as error:
             raise ConfigError(self._away(error)) from error
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -189,7 +189,7 @@ class Remote:
             session.get(self.url + path, headers=headers, params=query) as response,
         ):
             if response.status != 200:
-                await _read(response)
+                await self._read(response)
             fields: dict[str, str] = {}
             async for raw in response.content:
                 name, _, value = raw.decode("utf-8").rstrip("\n").partition(": ")
@@ -200,6 +200,19 @@ class Remote:
                 elif fields:
                     yield fields.get("event", ""), fields.get("data", ""), fields.get("id", "")
                     fields = {}
+
+    async def _read(self, response: aiohttp.ClientResponse) -> Any:
+        raw = await response.read()
+        if "json" not in response.content_type:
+            if response.status >= 400:
+                raise ApiError(response.status, "unknown", f"{response.url} is no center", {})
+            return raw
+        plain = orjson.loads(raw) if raw else {}
+        if response.status >= 400:
+            name = str(plain.get("type", "")).rpartition(":")[2]
+            detail = at_the_shell(plain.get("detail", "refused"), self.namespace)
+            raise ApiError(response.status, name, detail, plain)
+        return plain
 
     def _refusal(self, error: Exception) -> ConfigError:
         return error if isinstance(error, ConfigError) else ConfigError(self._away(error))
@@ -220,19 +233,6 @@ def _passes(error: Exception) -> bool:
     return not isinstance(error, ApiError) or error.problem in _PASSING
 
 
-async def _read(response: aiohttp.ClientResponse) -> Any:
-    raw = await response.read()
-    if "json" not in response.content_type:
-        if response.status >= 400:
-            raise ApiError(response.status, "unknown", f"{response.url} is no center", {})
-        return raw
-    plain = orjson.loads(raw) if raw else {}
-    if response.status >= 400:
-        name = str(plain.get("type", "")).rpartition(":")[2]
-        raise ApiError(response.status, name, plain.get("detail", "refused"), plain)
-    return plain
-
-
 def connect(namespace: str | None = None) -> Remote:
     """The center that the environment names. Exits with status 1 and a sentence."""
     try:
@@ -249,25 +249,29 @@ _AT_THE_SHELL = {
     "a rollout below 100 %, or ?urgent=true with a": "a share with --percent, or --urgent with a",
     "make a draft (POST .../drafts), and": "make a draft (put, rm, schema set and policy set take "
     "--draft), and",
-    "GET .../drafts lists them": "config-center draft ls lists them",
+    "GET .../drafts lists them": "config-center draft ls -n {ns} lists them",
     "an admin sends ?urgent=true with a": "an admin gives --urgent with a",
-    "an admin may send ?urgent=true with a comment, or lift the freeze": "an admin may give "
-    "--urgent with a comment, or config-center unfreeze",
     "send If-Match or If-None-Match, in a change of several keys if_version": "give --if-version",
     "make it with PUT /v1/namespaces/": "make it with: config-center namespace create ",
     "GET /v1/trust/keys lists them all": "config-center trust show lists them all",
-    "GET .../rollouts lists them": "config-center rollout status lists them",
-    "GET .../orphans lists them": "config-center orphans ls lists them",
+    "GET .../rollouts lists them": "config-center rollout ls -n {ns} lists them",
+    "GET .../orphans lists them": "config-center orphans ls -n {ns} lists them",
     "send the header `Authorization: Bearer TOKEN`": "set CONFIG_CENTER_TOKEN; `make run` writes "
     "one to data/admin.token, which is read in its directory",
 }
 
 
-def at_the_shell(detail: str) -> str:
-    """The sentence of a problem, with options in place of what is sent."""
+_FROZEN = "an admin may send ?urgent=true with a comment, or lift the freeze"
+
+
+def at_the_shell(detail: str, namespace: str) -> str:
+    """The sentence of a problem, with verbs and options in place of what is sent."""
     for said, meant in _AT_THE_SHELL.items():
-        detail = detail.replace(said, meant)
-    return detail
+        detail = detail.replace(said, meant.replace("{ns}", namespace))
+    # Without -n it is the whole center that is unfrozen: which of the two helps is said exactly.
+    which = "" if detail.startswith("this center") else f" -n {namespace}"
+    helps = f"an admin may give --urgent with a comment, or: config-center unfreeze{which}"
+    return detail.replace(_FROZEN, helps)
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
@@ -275,7 +279,7 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
     try:
         return asyncio.run(work)
     except ApiError as error:
-        fail(at_the_shell(error.detail), error.members)
+        fail(error.detail, error.members)
     except ConfigError as error:
         fail(error)
     except KeyboardInterrupt:

@@ -84,12 +84,17 @@ def freeze(
     """Stop publishing; rollback and abort still work. Without -n it asks first."""
     if namespace is None and not yes:
         _confirm_all()
-    _freeze("freeze", {"reason": reason}, namespace, json)
+    done = _freeze("freeze", {"reason": reason}, namespace)
+    what, option = ("the whole center", "") if namespace is None else (namespace, f" -n {namespace}")
+    words = f"{what} is frozen; rollback and abort still work; then: config-center unfreeze{option}"
+    show.done(done, words, json)
 
 
 def unfreeze(comment: Comment = "", namespace: Where = None, json: AsJson = False) -> None:
-    """Let publishing go on."""
-    _freeze("unfreeze", {"comment": comment}, namespace, json)
+    """Let publishing go on. Without -n it is the freeze of the whole center that ends."""
+    done = _freeze("unfreeze", {"comment": comment}, namespace)
+    words = _unfrozen_center(done) if namespace is None else _unfrozen(namespace, done)
+    show.done(done, words, json)
 
 
 @drafts.command("ls", epilog="Example: config-center draft ls -n prod")
@@ -173,13 +178,29 @@ def _confirm_all() -> None:
     typer.confirm("Stop publishing in every namespace? (-n NAMESPACE stops one)", abort=True)
 
 
-def _freeze(verb: str, body: dict[str, str], namespace: str | None, json: bool) -> None:
+def _freeze(verb: str, body: dict[str, str], namespace: str | None) -> dict[str, Any]:
     remote = connect(namespace)
     path = f"/v1/{verb}" if namespace is None else remote.ns(verb)
-    what = "the whole center" if namespace is None else namespace
-    done = run(remote.call("POST", path, body))
-    state = "is frozen; rollback and abort still work" if done["frozen"] else "takes changes"
-    show.done(done, f"{what} {state}", json)
+    done: dict[str, Any] = run(remote.call("POST", path, body))
+    return done
+
+
+def _unfrozen_center(done: dict[str, Any]) -> str:
+    """What became of it, and which namespaces are frozen by themselves: these stay so."""
+    left = [each["namespace"] for each in done["namespaces"]]
+    if not left:
+        was = "" if done["lifted"] else "nothing was frozen: "
+        return f"{was}the whole center takes changes"
+    was = "is not frozen any more" if done["lifted"] else "was not frozen"
+    verbs = "".join(f"\n  config-center unfreeze -n {ns}" for ns in left)
+    return f"the whole center {was}; still frozen: {', '.join(left)}{verbs}"
+
+
+def _unfrozen(ns: str, done: dict[str, Any]) -> str:
+    was = "is not frozen any more" if done["lifted"] else "was not frozen"
+    if done["center"]["frozen"]:
+        return f"{ns} {was}; the whole center still is: config-center unfreeze"
+    return f"{ns} takes changes" if done["lifted"] else f"{ns} {was}: it takes changes"
 
 
 def _end(ident: str, verb: str, comment: str, namespace: str | None, json: bool) -> None:

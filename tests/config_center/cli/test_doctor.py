@@ -31,7 +31,7 @@ async def test_a_center_that_runs_is_asked_and_is_fit(tmp_path: Path) -> None:
         refused = await asyncio.to_thread(CliRunner().invoke, app, ["doctor"], env=wrong)
 
     assert plain.exit_code == 0, plain.output
-    assert "namespaces  2 of 2 take changes" in plain.output
+    assert "namespaces  1 of 1 take changes" in plain.output
     assert json.loads(data.stdout)["fit"] is True
     assert refused.exit_code == 1
     assert "this token is not known" in refused.stderr

@@ -85,4 +85,4 @@ def test_every_sentence_that_speaks_of_requests_has_its_option() -> None:
             refuse()
 
         detail = refused.value.detail
-        assert at_the_shell(detail) != detail
+        assert at_the_shell(detail, "default") != detail

@@ -68,10 +68,17 @@ def at_the_shell(ann: Callable[..., str], bob: Callable[..., str]) -> None:
 
     assert "default is frozen; rollback and abort" in ann("freeze -n default -r incident")
     assert "the namespace is frozen since" in ann("policy show")
-    assert "incident" in ann("put prompt --text x", status=1)
+    refused = ann("put prompt --text x", status=1)
+    assert "incident" in refused
+    assert refused.endswith("with a comment, or: config-center unfreeze -n default\n")
+    wrong = ann("unfreeze")
+    assert wrong.startswith("the whole center was not frozen; still frozen: default\n")
+    assert wrong.endswith("  config-center unfreeze -n default\n")
     ann("put prompt --text x --urgent -c burning")
     assert "[urgent] burning" in ann("history prompt")
-    assert "default takes changes" in ann("unfreeze -n default")
+    assert ann("unfreeze -n default") == "default takes changes\n"
+    assert ann("unfreeze -n default") == "default was not frozen: it takes changes\n"
+    assert ann("unfreeze") == "nothing was frozen: the whole center takes changes\n"
     assert "give --yes, or -n NAMESPACE" in ann("freeze --reason fire", 1, "y\n")
     assert "the center is frozen since" not in ann("policy show")
     assert "the whole center is frozen" in ann("freeze --reason fire\x07 --yes")
@@ -80,7 +87,12 @@ def at_the_shell(ann: Callable[..., str], bob: Callable[..., str]) -> None:
     assert "\x07" not in told  # a reason is somebody's text
     assert "the center is frozen since" in ann("policy show")
     ann("rollback prompt")
-    assert "the whole center takes changes" in ann("unfreeze")
+    refused = ann("put prompt --text x", status=1)
+    assert refused.endswith("with a comment, or: config-center unfreeze\n")
+    assert ann("unfreeze -n default").endswith("the whole center still is: config-center unfreeze\n")
+    ann("freeze -n default -r own")
+    assert "is not frozen any more; still frozen: default\n" in ann("unfreeze")
+    ann("unfreeze -n default")
     assert "fire" in ann("audit ls --outcome accepted")
     ann("policy set", status=2)
 
