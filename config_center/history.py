@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from client_sdk.data_keys import deks_in_bodies
 from config_center import reading
 from config_center.problems import not_found
 from config_center.publishing import Operation, check_key
 from config_center.rollouts.book import timestamp
 from config_center.schemas import binding_of
+from config_center.secrets.shredding import tells_of
 
 if TYPE_CHECKING:
     from client_sdk.contents import Content
@@ -22,6 +24,7 @@ class Histories:
     """The histories of the keys of one namespace."""
 
     def __init__(self, space: Space) -> None:
+        self._space = space
         self._ledger = space.ledger
 
     async def version(self, key: str, number: int) -> dict[str, Any]:
@@ -32,10 +35,24 @@ class Histories:
         return {"key": key, **reading.version_words(found), **value}
 
     async def versions(self, key: str, limit: int, after: str | None) -> dict[str, Any]:
-        """All versions, the newest first; ``after`` is a version number. Raises Problem 404."""
+        """
+        All versions, the newest first; ``after`` is a version number. One whose secrets were
+        destroyed says so as ``shredded``. Raises Problem 404.
+        """
         found = await self._all(key)
         rows = [reading.version_words(version) for version in reversed(found)]
-        return reading.page(rows, "version", limit, after)
+        page = reading.page(rows, "version", limit, after)
+        if tells_of(key, self._ledger.state):  # the bodies are read for nothing else
+            await self._mark_shredded(key, page["items"])
+        return page
+
+    async def _mark_shredded(self, key: str, rows: list[dict[str, Any]]) -> None:
+        for row in rows:
+            content = await self._kept(key, row["version"])
+            body = None if content is None else content.body
+            gone = None if body is None else self._space.shredded_words(deks_in_bodies([body]))
+            if gone is not None:
+                row["shredded"] = gone
 
     async def diff(
         self, key: str, before: int | None, after: int | None, form: str
@@ -63,6 +80,7 @@ class Histories:
         content = await self._kept(key, version)
         if content is None and version is not None:
             await self._refuse_pruned(key, version)
+            raise not_found(f"{key} has no version {version}", key=key, version=version)
         return Operation("rollback", key, content=content, expects=expects, condition=condition)
 
     async def _kept(self, key: str, number: int | None) -> Content | None:

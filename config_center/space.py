@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from client_sdk.data_keys import SHREDDED
 from client_sdk.greyscale import decider
 from client_sdk.records import START
 from client_sdk.sealing import FINGERPRINT, RingEntry, Sealer
@@ -22,12 +23,13 @@ from config_center.past import Past
 from config_center.problems import not_found, too_large
 from config_center.publishing import Tools, plan_change
 from config_center.reading import key_words
+from config_center.rollouts.book import timestamp
 from config_center.schemas import PREFIX
 from config_center.scopes import EVERYTHING
 from config_center.sizes import Sizes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from client_sdk.keks import Keks
     from client_sdk.records import Record
@@ -148,6 +150,18 @@ class Space:
             return story.running and decision(device, {}).arm == "canary"
 
         return {**story.to_json(), "units": self.fleet.units(keys, story.rollout.unit, chosen)}
+
+    def shredded_words(self, deks: Iterable[str]) -> dict[str, Any] | None:
+        """When the first of these data keys was destroyed, and by whom; None: none of them was."""
+        entries = self.ledger.state.entries
+        gone = [SHREDDED + dek for dek in deks if SHREDDED + dek in entries]
+        if not gone:
+            return None
+        # Beyond the base of a journal that began with a snapshot nobody knows who it was.
+        known = [about for key in gone if (about := self.past.about(key, 1)) is not None]
+        first = min(known, key=lambda about: about.ts, default=None)
+        at, by = (None, None) if first is None else (timestamp(first.ts), first.author)
+        return {"at": at, "by": by}
 
     # -- planning -----------------------------------------------------------------------------
 

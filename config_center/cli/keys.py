@@ -256,7 +256,9 @@ def _comment(item: dict[str, Any]) -> str:
     back = f"[back to {item['rollback_of']}] " if item.get("rollback_of") else ""
     agreed = f"[approved by {item['approved_by']}] " if item.get("approved_by") else ""
     urgent = "[urgent] " if item.get("urgent") else ""
-    return back + agreed + urgent + (item["comment"] or "")
+    gone = item.get("shredded")
+    lost = f"[secrets destroyed at {gone['at'] or '?'}] " if gone else ""
+    return lost + back + agreed + urgent + (item["comment"] or "")
 
 
 def diff(

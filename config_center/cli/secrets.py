@@ -67,13 +67,20 @@ def shred(
 ) -> None:
     """Destroy the secrets of a version for good: nobody can read them or go back to it."""
     remote = connect(namespace)
-    if not yes:
-        found = run(remote.call("GET", remote.key(key, "shred"), query={"version": version}))
+    found = run(remote.call("GET", remote.key(key, "shred"), query={"version": version}))
+    already = found["shredded"]
+    if not yes and not already:
         typer.confirm(_question(key, found["versions"]), abort=True)
+    # Of one that is destroyed, too: a center that died meanwhile has its data key dropped then.
     body = {"version": version, "comment": comment}
     done = run(remote.call("POST", remote.key(key, "shred"), body))
     versions = ", ".join(map(str, done["versions"]))
-    show.done(done, f"{key}: the secrets of version {versions} are destroyed", json)
+    how = f"were destroyed already{_since(already)}" if already else "are destroyed"
+    show.done(done, f"{key}: the secrets of version {versions} {how}", json)
+
+
+def _since(already: dict[str, str | None]) -> str:
+    return f", at {already['at']} by {already['by']}" if already["at"] else ""
 
 
 def _question(key: str, versions: list[int]) -> str:

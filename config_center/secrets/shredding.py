@@ -51,6 +51,16 @@ def gone_in(value: Any, keys: Collection[str]) -> frozenset[str]:
     return frozenset(dek for dek in data_keys(value) if dek in gone)
 
 
+def tells_of(key: str, state: NamespaceState) -> bool:
+    """
+    True when something that was destroyed may have been a secret of ``key``: its own, or one that
+    went with a key-encryption key, which says of no key.
+    """
+    told = (entry for name, entry in state.entries.items() if name.startswith(SHREDDED))
+    about = (decode_body(entry.content)[0] for entry in told if entry.content is not None)
+    return any(each.get("key") in (key, None) for each in about)
+
+
 def plan_shred(state: NamespaceState, key: str, version: int, deks: Iterable[str]) -> Planned:
     """
     Say of each data key of a version that it is gone. Raises Problem 409 while one of them is that

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,10 @@ async def test_the_verbs_of_secrets_from_sealing_to_the_last_old_key(tmp_path: P
         resealed = await verb("reseal", "llm")
         unsure = await verb("shred", "llm", "--version", "2")
         shredded = await verb("shred", "llm", "--version", "2", "--yes")
+        twice = [await verb("shred", "llm", "--version", "2", *words) for words in ((), ("--yes",))]
+        history = await asyncio.to_thread(
+            CliRunner().invoke, app, ["history", "llm"], env=environment
+        )
         (old,) = (await call("GET", "/v1/secrets"))[1]["keys"]
         made = await verb("new-key")
         rotated = await verb("rotate")
@@ -73,6 +78,13 @@ async def test_the_verbs_of_secrets_from_sealing_to_the_last_old_key(tmp_path: P
         *(1, True),
     )
     assert shredded == (0, "llm: the secrets of version 2 are destroyed\n")
+    assert twice[0] == twice[1]
+    said = r"llm: the secrets of version 2 were destroyed already, at (2\S+Z) by admin\n"
+    at = re.fullmatch(said, twice[0][1])
+    assert at is not None
+    assert [
+        f"[secrets destroyed at {at[1]}] " in line for line in history.output.splitlines()[1:]
+    ] == [False, True, False]
     assert (made[0], "give its line to every center and gateway" in made[1]) == (0, True)
     assert (
         rotated[0],

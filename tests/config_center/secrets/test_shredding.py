@@ -10,7 +10,7 @@ from client_sdk.contents import Rollout
 from client_sdk.records import Position
 from client_sdk.state import Entry, NamespaceState
 from config_center.problems import Problem
-from config_center.secrets.shredding import Shredded, gone_in, plan_lost, plan_shred
+from config_center.secrets.shredding import Shredded, gone_in, plan_lost, plan_shred, tells_of
 from tests.history import content
 
 
@@ -53,6 +53,16 @@ def test_what_is_served_is_not_shredded() -> None:
         with pytest.raises(Problem, match=f"version {version} of llm is served") as refused:
             plan_shred(state(running), "llm", version, [dek])
         assert refused.value.name == "in-use"
+
+
+def test_which_keys_something_destroyed_may_be_of_is_told_by_its_record() -> None:
+    told = content({"key": "llm", "version": 1}, 1)
+    own = Entry("_shredded.a", Position(1, 1), 1, told, None)
+    known = replace(NamespaceState.empty(), entries={"llm": SERVED, own.key: own})
+
+    assert (tells_of("llm", known), tells_of("tts", known)) == (True, False)
+    assert tells_of("tts", state(SERVED, "b")), "one that says of no key may be of any"
+    assert not tells_of("llm", state(SERVED))
 
 
 def test_what_is_gone_is_known_by_the_keys_of_the_namespace() -> None:

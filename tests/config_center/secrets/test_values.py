@@ -43,6 +43,12 @@ async def copies(made: Service) -> list[set[str]]:
     return [set(ring) for ring in (ledger.ring, store, journal)]
 
 
+async def marks(made: Service) -> list[Any]:
+    """What the history says of each version's secrets, the newest first."""
+    rows = (await made.versions("default", "llm", 10, None))["items"]
+    return [row.get("shredded") for row in rows]
+
+
 async def test_a_shredded_secret_is_gone_from_every_copy_of_the_ring(tmp_path: Path) -> None:
     store = MemoryStore()
     async with world(tmp_path, store) as made:
@@ -51,7 +57,9 @@ async def test_a_shredded_secret_is_gone_from_every_copy_of_the_ring(tmp_path: P
         await publish(made, api_key="sk-2")
         before = await copies(made)
         told = await made.secrets.would_shred("default", "llm", 1)
-        assert (told, await copies(made)) == ({"key": "llm", "versions": [1, 2]}, before)
+        assert (told["versions"], told["shredded"]) == ([1, 2], None)
+        assert await copies(made) == before
+        assert await marks(made) == [None, None, None]
 
         done = await made.secrets.shred("default", "llm", 1, ALICE)
 
@@ -63,6 +71,9 @@ async def test_a_shredded_secret_is_gone_from_every_copy_of_the_ring(tmp_path: P
         assert dek.encode() not in (tmp_path / "journal.sqlite3-wal").read_bytes()
         again = await made.secrets.shred("default", "llm", 1, ALICE)
         assert again == done
+        told = await made.secrets.would_shred("default", "llm", 2)
+        assert (told["versions"], told["shredded"]["by"]) == ([1, 2], "alice")
+        assert await marks(made) == [None, told["shredded"], told["shredded"]]
         with pytest.raises(Problem, match="version 1 of llm cannot come back") as refused:
             await made.rollback("default", "llm", 1, ALICE)
         assert refused.value.name == "shredded"
@@ -70,6 +81,7 @@ async def test_a_shredded_secret_is_gone_from_every_copy_of_the_ring(tmp_path: P
         store.spaces["default"].ring[dek] = "x:AAAA"
         await inspect(made.ledger("default"))
         assert await copies(made) == [ring - {dek} for ring in before]
+        assert await marks(made) == [None, told["shredded"], told["shredded"]]
 
 
 async def test_what_is_served_is_sealed_anew_before_it_is_shredded(tmp_path: Path) -> None:
