@@ -202,7 +202,7 @@ def require_keys(actor: Actor, ns: str, keys: Iterable[str]) -> None:
     for key in keys:
         if not actor.reach.holds(ns, key.removeprefix(_BINDING)):
             raise _forbidden(
-                f"{key[:200]!r} is not one of them: {_limits(actor, ns)}",
+                f"{_limits(actor, ns)}, and {key[:200]!r} is none of these",
                 key=key[:200],
                 prefixes=list(actor.reach.prefixes(ns)),
             )

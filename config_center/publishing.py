@@ -191,7 +191,7 @@ class _Work:
         if operation.content is None or entry is None:
             raise not_found(
                 f"there is no earlier version of {operation.key} to go back to; its history lists "
-                "them, and any of them can be named",
+                'all there are, and {"to": N} goes to any of them',
                 key=operation.key,
             )
         if operation.expects is not None and operation.expects != (entry.version,):

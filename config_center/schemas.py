@@ -32,6 +32,14 @@ if TYPE_CHECKING:
 
 PREFIX = "_schema."
 _MAX_ERRORS = 100
+# What the patterns in the kinds mean. The test of this module knows each one that there is.
+PATTERNS = {
+    r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$": "must be a language tag, as zh or en-US",
+    r"^[+-][0-9]{1,3}(%|Hz)$": "must be a sign, a number and % or Hz, as +10% or -5Hz",
+    r"^[^*]{0,63}[^*]\*?$|^\*$": "must be an id of up to 64 characters, the beginning of ids with "
+    "* at the end, or * alone",
+    r"^([01][0-9]|2[0-3]):[0-5][0-9]$": "must be a time of the day, as 03:30",
+}
 _STAND_IN = "sealed"
 
 
@@ -105,10 +113,17 @@ def _of_kind(name: str) -> Binding:
 
     def errors(value: Any) -> list[dict[str, str]]:
         found = kind.validate(value)
-        return [{"path": problem.path, "message": problem.message} for problem in found]
+        return [{"path": problem.path, "message": _in_words(problem.message)} for problem in found]
 
     destinations = kind.destinations()
     return Binding(name, kind.json_schema(), kind.secret_fields(), destinations, errors)
+
+
+def _in_words(message: str) -> str:
+    """A pattern is for machines; whoever typed the value reads what it means."""
+    for pattern, words in PATTERNS.items():
+        message = message.replace(f"text should match pattern '{pattern}'", words)
+    return message
 
 
 def _of_schema(document: Any) -> Binding:

@@ -24,6 +24,8 @@ from config_center.problems import Problem, invalid
 from config_center.reading import page
 
 if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
     from config_center.access import Actor
     from config_center.api.route import Route
     from config_center.service import Service
@@ -202,7 +204,7 @@ class Call:
         try:
             return model.model_validate(plain)
         except ValidationError as error:
-            raise _wrong_fields(error) from None
+            raise _wrong_fields(error, model) from None
 
 
 def check_query(call: Call) -> None:
@@ -264,13 +266,22 @@ def _check_names(plain: dict[str, Any], model: type[BaseModel]) -> None:
             raise invalid(f"there is no field {name[:_MAX_TEXT]!r}{hint}", field=name)
 
 
-def _wrong_fields(error: ValidationError) -> Problem:
+def _wrong_fields(error: ValidationError, model: type[BaseModel]) -> Problem:
     errors = [
-        {"path": "".join(f"/{part}" for part in found["loc"]), "message": found["msg"]}
+        {"path": "".join(f"/{part}" for part in found["loc"]), "message": _said(found, model)}
         for found in error.errors(include_url=False, include_input=False, include_context=False)
     ]
     first = errors[0]
     return invalid(f"{first['path'] or 'the body'}: {first['message']}", errors=errors)
+
+
+def _said(found: ErrorDetails, model: type[BaseModel]) -> str:
+    """What is wrong with a field. A pattern is for machines: its description says what it means."""
+    if found["type"] == "string_pattern_mismatch":
+        field = model.model_fields.get(str(found["loc"][0]))
+        if field is not None and field.description:
+            return f"it has {field.description}"
+    return found["msg"]
 
 
 class Answered(web.Response):

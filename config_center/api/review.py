@@ -52,7 +52,10 @@ class DraftBody(ChangeBody):
 class ApprovalBody(Body):
     """``content`` is that of the draft as it was looked at: the hash of all that is in it."""
 
-    content: str = Field(pattern="^[0-9a-f]{64}$")
+    content: str = Field(
+        pattern="^[0-9a-f]{64}$",
+        description="64 digits of 0-9 and a-f, as GET .../drafts/ID answers it",
+    )
 
 
 async def get_policy(call: Call) -> web.Response:

@@ -12,7 +12,8 @@ from config_center.api.context import Body, Call, answer
 from config_center.api.route import Parameter, Route
 from config_center.problems import invalid
 
-_KID = r"[0-9a-f]{16}"
+_KID = r"^[0-9a-f]{16}$"
+_KID_IS = "16 digits of 0-9 and a-f, as GET /v1/trust/keys lists them"
 _DAY_MS = 24 * 3600 * 1000
 
 
@@ -26,14 +27,14 @@ class RotateBody(Body):
 class KeyBody(Body):
     """The key that is meant."""
 
-    kid: str = Field(pattern=_KID)
+    kid: str = Field(pattern=_KID, description=_KID_IS)
 
 
 class RequestBody(RotateBody):
     """What the root shall sign; ``kid`` for `retire` and `revoke`."""
 
     what: Literal["rotate", "retire", "revoke"]
-    kid: str | None = Field(None, pattern=_KID)
+    kid: str | None = Field(None, pattern=_KID, description=_KID_IS)
 
 
 class InstallBody(Body):

@@ -211,6 +211,8 @@ class Remote:
         if response.status >= 400:
             name = str(plain.get("type", "")).rpartition(":")[2]
             detail = at_the_shell(plain.get("detail", "refused"), self.namespace)
+            for found in plain.get("errors", ()):
+                found["message"] = at_the_shell(str(found.get("message")), self.namespace)
             raise ApiError(response.status, name, detail, plain)
         return plain
 
@@ -246,6 +248,10 @@ _AT_THE_SHELL = {
     "send ?supersede=true, which aborts": "give --supersede, which aborts",
     'send {"force": true} to take': "give --force to take",
     'say how far with {"percent": N}': "say how far with --percent N",
+    'its history lists all there are, and {"to": N} goes to any of them': "config-center history "
+    "lists all there are, and --to N goes to any of them",
+    "as GET .../drafts/ID answers it": "as config-center draft show prints it last",
+    "as GET /v1/trust/keys lists them": "as config-center trust show lists them",
     "a rollout below 100 %, or ?urgent=true with a": "a share with --percent, or --urgent with a",
     "make a draft (POST .../drafts), and": "make a draft (put, rm, schema set and policy set take "
     "--draft), and",

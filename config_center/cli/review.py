@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 
+from client_sdk.errors import ApiError
 from config_center.cli import show
 from config_center.cli.remote import Remote, connect, fail, run
 from config_center.cli.show import AsJson, Comment, Namespace, Urgent
@@ -85,7 +86,9 @@ def freeze(
     if namespace is None and not yes:
         _confirm_all()
     done = _freeze("freeze", {"reason": reason}, namespace)
-    what, option = ("the whole center", "") if namespace is None else (namespace, f" -n {namespace}")
+    what, option = (
+        ("the whole center", "") if namespace is None else (namespace, f" -n {namespace}")
+    )
     words = f"{what} is frozen; rollback and abort still work; then: config-center unfreeze{option}"
     show.done(done, words, json)
 
@@ -133,11 +136,11 @@ def approve(
     if content is None:
         found = run(remote.call("GET", remote.ns("drafts", ident)))
         _require_open(found)
+        _require_other(found, run(remote.call("GET", "/v1/whoami")))
         _print_draft(found)
         typer.confirm("Publish exactly this?", abort=True)
         content = found["content"]
-    body = {"content": content}
-    done = run(remote.call("POST", remote.ns("drafts", ident, "approve"), body))
+    done = run(_decide(remote, ident, "approve", {"content": content}))
     where = f"{done['epoch']}-{done['revision']}"
     show.done(done, f"{ident}: published at {where}, written by {done['author']}", json)
 
@@ -205,8 +208,29 @@ def _unfrozen(ns: str, done: dict[str, Any]) -> str:
 
 def _end(ident: str, verb: str, comment: str, namespace: str | None, json: bool) -> None:
     remote = connect(namespace)
-    done = run(remote.call("POST", remote.ns("drafts", ident, verb), {"comment": comment}))
+    done = run(_decide(remote, ident, verb, {"comment": comment}))
     show.done(done, f"{ident}: {done['state']}", json)
+
+
+async def _decide(remote: Remote, ident: str, verb: str, body: dict[str, str]) -> dict[str, Any]:
+    """Of one that has ended already it is said by whom, and when."""
+    try:
+        done: dict[str, Any] = await remote.call("POST", remote.ns("drafts", ident, verb), body)
+    except ApiError as error:
+        if error.problem == "draft-ended":
+            _require_open(await remote.call("GET", remote.ns("drafts", ident)))
+        raise
+    return done
+
+
+def _require_other(found: dict[str, Any], me: dict[str, Any]) -> None:
+    """Nobody is shown what to agree to, and asked, who would then be refused."""
+    if "approve" not in me["permissions"]:
+        fail(
+            f"a token of role {me['role']!r} approves no draft; one of role approver or admin does"
+        )
+    if me["name"].casefold() == found["author"].casefold():
+        fail("you wrote this draft: somebody else has to approve it")
 
 
 def _require_open(found: dict[str, Any]) -> None:
@@ -217,6 +241,11 @@ def _require_open(found: dict[str, Any]) -> None:
         fail(f"draft {ident} is void: {moved} changed since it was made; make it anew")
     if state == "expired":
         fail(f"draft {ident} expired at {found['expires']}; make it anew")
+    if state == "author-gone":
+        fail(
+            f"the token with which {found['author']} wrote draft {ident} was revoked or has "
+            "expired, or may not publish it any more; make it anew"
+        )
     if state != "waiting":
         who = "" if closed is None else f" by {closed['by']} at {closed['at']}"
         fail(f"draft {ident} has ended: it was {state}{who}")

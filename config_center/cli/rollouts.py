@@ -88,10 +88,14 @@ def pause(
 
 @app.command(epilog="Example: config-center rollout resume prompt")
 def resume(
-    which: Which, comment: Comment = "", namespace: Namespace = None, json: AsJson = False
+    which: Which,
+    urgent: Urgent = False,
+    comment: Comment = "",
+    namespace: Namespace = None,
+    json: AsJson = False,
 ) -> None:
     """Go on after a pause."""
-    _move(which, "resume", {"comment": comment}, namespace, json)
+    _move(which, "resume", {"comment": comment}, namespace, json, urgent=urgent)
 
 
 @app.command(epilog="Example: config-center rollout promote prompt")

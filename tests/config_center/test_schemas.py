@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from client_sdk.sealing import ANY
 from config_center.problems import Problem
-from config_center.schemas import compile_binding
+from config_center.schemas import PATTERNS, compile_binding, kinds_json
 
 
 def test_nothing_is_fetched_for_a_schema() -> None:
@@ -82,3 +83,19 @@ def test_secrets_are_found_wherever_a_path_leads(document: dict, paths: set) -> 
 def test_a_secret_that_cannot_be_followed_refuses_the_schema(document: dict) -> None:
     with pytest.raises(Problem, match="cannot be followed"):
         compile_binding({"json_schema": document})
+
+
+def test_no_pattern_of_a_kind_is_shown_to_whoever_typed_the_value() -> None:
+    def patterns(schema: Any) -> Iterator[str]:
+        if isinstance(schema, dict):
+            found = schema.get("pattern")
+            if isinstance(found, str):
+                yield found
+        below = schema.values() if isinstance(schema, dict) else schema
+        for part in below if isinstance(schema, dict | list) else ():
+            yield from patterns(part)
+
+    schemas = [kind["json_schema"] for kind in kinds_json()]
+    assert set(patterns(schemas)) == set(PATTERNS)
+    (error,) = compile_binding({"kind": "gateway"}).errors({"restart": {"at": "25:00"}})
+    assert error == {"path": ".restart.at", "message": "must be a time of the day, as 03:30"}

@@ -130,7 +130,18 @@ async def test_whoever_operates_pulls_the_brake_and_an_admin_lets_go(tmp_path: P
         assert await told(by["publisher"], "PUT", elsewhere, {"value": 1}) == "503 frozen"
         _, shown, _ = await by["reader"]("GET", "/v1/freeze")
         assert shown["frozen"]["reason"] == "incident 4711"
-        assert await told(by["admin"], "POST", "/v1/unfreeze", {"comment": "over"}) == "200"
+        assert shown["namespaces"] == []
+        assert await told(by["operator"], "POST", NS + "/freeze", why) == "200"
+        _, lifted, _ = await by["admin"]("POST", "/v1/unfreeze", {"comment": "over"})
+        assert (lifted["frozen"], lifted["lifted"]) == (None, shown["frozen"])
+        assert [(own["namespace"], own["by"]) for own in lifted["namespaces"]] == [
+            ("default", "operator")
+        ]
+        for found in ("operator", None):
+            _, lifted, _ = await by["admin"]("POST", NS + "/unfreeze")
+            assert (lifted["lifted"] and lifted["lifted"]["by"]) == found
+        _, again, _ = await by["admin"]("POST", "/v1/unfreeze", {})
+        assert again == {"frozen": None, "namespaces": [], "lifted": None}
         assert await told(by["publisher"], "PUT", elsewhere, {"value": 1}) == "200"
 
 

@@ -36,7 +36,7 @@ def test_what_is_frozen_is_not_counted_among_those_that_take_changes() -> None:
     modes = {"a": ready, "b": ready, CENTER: ready}
 
     def said(*frozen: str) -> tuple[Level, str]:
-        (check,) = judge(Facts(modes=modes, frozen=dict.fromkeys(frozen, {})))
+        (check,) = judge(Facts(modes=modes, frozen={ns: {} for ns in frozen}))
         return check.level, check.sentence
 
     assert said() == (Level.OK, "2 of 2 take changes")

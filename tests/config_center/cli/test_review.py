@@ -25,7 +25,7 @@ def shell(url: str, token: str) -> Callable[..., str]:
     return run
 
 
-def at_the_shell(ann: Callable[..., str], bob: Callable[..., str]) -> None:
+def at_the_shell(ann: Callable[..., str], bob: Callable[..., str], cid: Callable[..., str]) -> None:
     ann("put prompt --text old")
     assert "two_person    yes" in ann("policy set --two-person")
     refused = ann("put prompt --text new", status=1)
@@ -35,7 +35,13 @@ def at_the_shell(ann: Callable[..., str], bob: Callable[..., str]) -> None:
     made = orjson.loads(ann("put prompt --text new --percent 10 -c why --draft --json"))
     ident = made["id"]
     assert ident in ann("draft ls")
-    assert "somebody else has to approve it" in ann(f"draft approve {ident}", 1, "y\n")
+    refused = ann(f"draft approve {ident}", 1)
+    assert refused == "error: you wrote this draft: somebody else has to approve it\n"
+    refused = cid(f"draft approve {ident}", 1)
+    assert refused.startswith("error: a token of role 'publisher' approves no draft;")
+    assert "as config-center draft show prints it last" in bob(
+        f"draft approve {ident} --content 0", 1
+    )
     assert '~ /  "old" -> "new"' in bob(f"draft show {ident}")
     bob(f"draft approve {ident}", 1, "n\n")
     assert "waiting" in bob("draft ls")
@@ -50,6 +56,8 @@ def at_the_shell(ann: Callable[..., str], bob: Callable[..., str]) -> None:
     ended = bob(f"draft approve {ident}", 1, "y\n")
     assert f"draft {ident} has ended: it was rejected by bob at 2" in ended
     assert "Publish exactly this?" not in ended
+    assert ann(f"draft withdraw {ident}", 1) == ended
+    assert bob(f"draft approve {ident} --content {'0' * 64}", 1) == ended
     ident = orjson.loads(ann("put moving --text 1 --draft --json"))["id"]
     ann("put moving --text 2 --urgent -c now")
     ended = bob(f"draft approve {ident}", 1, "y\n")
@@ -89,7 +97,9 @@ def at_the_shell(ann: Callable[..., str], bob: Callable[..., str]) -> None:
     ann("rollback prompt")
     refused = ann("put prompt --text x", status=1)
     assert refused.endswith("with a comment, or: config-center unfreeze\n")
-    assert ann("unfreeze -n default").endswith("the whole center still is: config-center unfreeze\n")
+    assert ann("unfreeze -n default").endswith(
+        "the whole center still is: config-center unfreeze\n"
+    )
     ann("freeze -n default -r own")
     assert "is not frozen any more; still frozen: default\n" in ann("unfreeze")
     ann("unfreeze -n default")
@@ -119,6 +129,8 @@ def test_freezing_the_whole_center_asks_at_a_terminal_and_no_stops_it(
 async def test_two_persons_at_two_shells(tmp_path: Path) -> None:
     async with center(tmp_path) as opened, aiohttp.ClientSession() as session:
         api = Http(session, opened, opened.admin_token)
-        _, made, _ = await api("POST", "/v1/tokens", {"name": "bob", "role": "approver"})
-        ann, bob = shell(opened.url, opened.admin_token), shell(opened.url, made["token"])
-        await asyncio.to_thread(at_the_shell, ann, bob)
+        others = []
+        for name, role in (("bob", "approver"), ("cid", "publisher")):
+            _, made, _ = await api("POST", "/v1/tokens", {"name": name, "role": role})
+            others.append(shell(opened.url, made["token"]))
+        await asyncio.to_thread(at_the_shell, shell(opened.url, opened.admin_token), *others)

@@ -139,6 +139,12 @@ _WRONG: list[tuple[list[str | bytes], str]] = [
     (["put", "UPPER", "--text", "v"], "key"),
     (["put", "k", "--text", "v", "--percent", "101"], "percent"),
     (["ls", "--namespace", "NOT A NAMESPACE"], "namespace"),
+    (["draft", "approve", "i", "--content", "0"], "0-9 and a-f, as config-center draft show"),
+    (
+        ["trust", "retire", "k"],
+        "/kid: it has 16 digits of 0-9 and a-f, as config-center trust show",
+    ),
+    (["rollback", "no-such-key"], "--to N goes to any of them"),
 ]
 
 
@@ -211,7 +217,9 @@ async def test_a_key_with_a_canary_says_how_to_go_on_and_rollback_says_what_it_d
         _, after = await verb("history", "k")
         assert "everybody" in after.splitlines()[1]
         assert "[back to 1]" in after.splitlines()[1]
-        assert (await verb("rollback", "k"))[0] == 1
+        status, refused = await verb("rollback", "k")
+        assert (status, "--to N goes to any of them" in refused) == (1, True)
+        assert await verb("rollback", "k", "--to", "99") == (1, "error: k has no version 99\n")
         _, noted = await verb("put", "k", "--text", '{"a": 1}')
         assert "--format json makes it a value" in noted
         _, missing = await verb("get", "kk")
