@@ -26,8 +26,10 @@ from config_center.cli import (
     trust,
     up,
 )
+from config_center.cli.hints import Verbs
 
 app = typer.Typer(
+    cls=Verbs,
     help="Configuration for fleets: publish to a few devices, then to all, or take it back.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -39,7 +41,7 @@ app.command(epilog="Example: config-center serve --listen 127.0.0.1:8848 --data 
 app.command(epilog="Example: config-center up --gateway 127.0.0.1:8010")(up.up)
 keys.register(app)
 app.add_typer(rollouts.app, name="rollout")
-app.command(epilog="Example: config-center instances")(fleet.instances)
+app.add_typer(fleet.instances, name="instances")
 app.add_typer(fleet.devices, name="devices")
 app.add_typer(fleet.namespaces, name="namespace")
 app.add_typer(fleet.schemas, name="schema")

@@ -16,13 +16,14 @@ from config_center.audit import book, pages
 from config_center.audit.chain import End
 from config_center.audit.entries import printable
 from config_center.cli import show
+from config_center.cli.hints import Verbs
 from config_center.cli.remote import connect, fail, run
 from config_center.cli.show import AsJson
 
 if TYPE_CHECKING:
     from config_center.audit.chain import Finding
 
-app = typer.Typer(help="Who changed what, or tried to.", no_args_is_help=True)
+app = typer.Typer(cls=Verbs, help="Who changed what, or tried to.", no_args_is_help=True)
 
 _ROUTE = "/v1/audit"
 _TRUST_FILE = Path("data", "trust.json")

@@ -8,20 +8,55 @@ from typing import Annotated, Any
 import orjson
 import typer
 
+from client_sdk.suggestions import did_you_mean
 from config_center.cli import show
+from config_center.cli.hints import Verbs
 from config_center.cli.remote import connect, fail, run
 from config_center.cli.review import make_draft
 from config_center.cli.show import AsJson, Comment, Namespace, Urgent
 
-devices = typer.Typer(help="Devices and what they get.", no_args_is_help=True)
-namespaces = typer.Typer(help="Namespaces.", no_args_is_help=True)
-schemas = typer.Typer(help="What a key's values must be.", no_args_is_help=True)
+instances = typer.Typer(cls=Verbs, invoke_without_command=True)
+devices = typer.Typer(cls=Verbs, help="Devices and what they get.", no_args_is_help=True)
+namespaces = typer.Typer(cls=Verbs, help="Namespaces.", no_args_is_help=True)
+schemas = typer.Typer(cls=Verbs, help="What a key's values must be.", no_args_is_help=True)
 
 
-def instances(namespace: Namespace = None, json: AsJson = False) -> None:
+@instances.callback(epilog="Example: config-center instances")
+def every_instance(
+    context: typer.Context, namespace: Namespace = None, json: AsJson = False
+) -> None:
     """Instances, and which versions they applied or refused."""
+    if context.invoked_subcommand is None:
+        list_instances(namespace, json)
+    elif namespace is not None or json:
+        raise typer.BadParameter("-n and --json stand behind the verb")
+
+
+@instances.command("show", epilog="Example: config-center instances show gateway-1")
+def show_instance(instance: str, namespace: Namespace = None, json: AsJson = False) -> None:
+    """One instance, with each of its keys."""
     remote = connect(namespace)
-    items = run(remote.call("GET", remote.ns("instances")))["items"]
+    items = run(remote.items(remote.ns("instances")))
+    found = next((item for item in items if item["instance"] == instance), None)
+    if found is None:
+        hint = did_you_mean(instance, [item["instance"] for item in items])
+        fail(f"no instance {instance!r} was seen in {remote.namespace}{hint}")
+    if json:
+        show.as_json(found)
+        return
+    for name in ("last_seen", "position", "transport", "stale"):
+        show.line(f"{name.replace('_', ' '):10} {_cell(found.get(name))}")
+    for key, about in sorted(found.get("keys", {}).items()):
+        applied = about.get("state") == "applied"
+        state = "applied" if applied else f"refused: {_why(about)}"
+        show.line(f"{key} version {about.get('version')} {state}")
+
+
+@instances.command("ls", epilog="Example: config-center instances ls")
+def list_instances(namespace: Namespace = None, json: AsJson = False) -> None:
+    """The same as without a verb: all of them."""
+    remote = connect(namespace)
+    items = run(remote.items(remote.ns("instances")))
     if json:
         show.as_json(items)
         return
@@ -43,6 +78,10 @@ def instances(namespace: Namespace = None, json: AsJson = False) -> None:
         for key, about in item.get("keys", {}).items():
             if about.get("state") != "applied":
                 typer.echo(f"{item['instance']} refused {key}: {_why(about)}", err=True)
+
+
+def _cell(value: Any) -> Any:
+    return "-" if value is None else value
 
 
 def _why(about: dict[str, Any]) -> str:

@@ -9,10 +9,13 @@ import typer
 
 from client_sdk.private_files import write_private
 from config_center.cli import show
+from config_center.cli.hints import Verbs
 from config_center.cli.remote import connect, fail, run
 from config_center.cli.show import AsJson, Comment, Namespace, Urgent
 
-orphans = typer.Typer(help="Acknowledged changes that the store lost.", no_args_is_help=True)
+orphans = typer.Typer(
+    cls=Verbs, help="Acknowledged changes that the store lost.", no_args_is_help=True
+)
 
 Ident = Annotated[str, typer.Argument(help="The id that `orphans ls` shows.")]
 

@@ -9,11 +9,12 @@ import typer
 
 from client_sdk.errors import ApiError
 from config_center.cli import show
+from config_center.cli.hints import Verbs
 from config_center.cli.remote import Remote, connect, fail, run
 from config_center.cli.show import AsJson, Comment, Namespace, Urgent
 
-policy = typer.Typer(help="The rules of a namespace.", no_args_is_help=True)
-drafts = typer.Typer(help="Changes that wait for a second person.", no_args_is_help=True)
+policy = typer.Typer(cls=Verbs, help="The rules of a namespace.", no_args_is_help=True)
+drafts = typer.Typer(cls=Verbs, help="Changes that wait for a second person.", no_args_is_help=True)
 
 Ident = Annotated[str, typer.Argument(help="The id that `draft ls` shows.")]
 Where = Annotated[
@@ -89,8 +90,8 @@ def freeze(
     what, option = (
         ("the whole center", "") if namespace is None else (namespace, f" -n {namespace}")
     )
-    words = f"{what} is frozen; rollback and abort still work; then: config-center unfreeze{option}"
-    show.done(done, words, json)
+    words = f"{what} is frozen; rollback and abort still work"
+    show.done(done, f"{words}; when it is over: config-center unfreeze{option}", json)
 
 
 def unfreeze(comment: Comment = "", namespace: Where = None, json: AsJson = False) -> None:

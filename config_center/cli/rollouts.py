@@ -7,10 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from config_center.cli import show
+from config_center.cli.hints import Verbs
 from config_center.cli.remote import connect, run
 from config_center.cli.show import AsJson, Comment, Namespace, Urgent
 
-app = typer.Typer(help="Canary rollouts: by key or id.", no_args_is_help=True)
+app = typer.Typer(cls=Verbs, help="Canary rollouts: by key or id.", no_args_is_help=True)
 
 _WHO = {
     "promoted": "everybody has the new version",

@@ -8,10 +8,11 @@ from urllib.parse import quote
 import typer
 
 from config_center.cli import show
+from config_center.cli.hints import Verbs
 from config_center.cli.remote import connect, run
 from config_center.cli.show import AsJson, Comment, Namespace
 
-app = typer.Typer(help="Keys of secrets, and secrets of the past.", no_args_is_help=True)
+app = typer.Typer(cls=Verbs, help="Keys of secrets, and secrets of the past.", no_args_is_help=True)
 
 _KEKS = "/v1/secrets"
 _NAMED = 20  # versions in a question

@@ -14,9 +14,10 @@ from client_sdk.errors import ConfigError
 from client_sdk.log_lines import LINES, log_to_stderr
 from config_center import settings
 from config_center.cli import show
+from config_center.cli.hints import Verbs
 from config_center.cli.remote import fail
 
-config = typer.Typer(help="The center's own settings.", no_args_is_help=True)
+config = typer.Typer(cls=Verbs, help="The center's own settings.", no_args_is_help=True)
 
 Data = Annotated[Path | None, typer.Option(help="Journal, keys, tokens, store.")]
 File = Annotated[Path | None, typer.Option("--config", help="Another config-center.toml.")]

@@ -10,10 +10,11 @@ from urllib.parse import quote
 import typer
 
 from config_center.cli import show
+from config_center.cli.hints import Verbs
 from config_center.cli.remote import connect, run
 from config_center.cli.show import AsJson
 
-app = typer.Typer(help="Access tokens.", no_args_is_help=True)
+app = typer.Typer(cls=Verbs, help="Access tokens.", no_args_is_help=True)
 
 _SECONDS = {"m": 60, "h": 3_600, "d": 86_400}
 _LASTS = re.compile(r"([1-9][0-9]{0,5})([mhd])\Z")

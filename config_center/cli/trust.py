@@ -16,10 +16,13 @@ import typer
 from client_sdk.errors import ConfigError
 from client_sdk.private_files import write_private
 from config_center.cli import show
+from config_center.cli.hints import Verbs
 from config_center.cli.remote import connect, fail, run
 from config_center.cli.show import AsJson
 
-app = typer.Typer(help="The keys that sign what a fleet runs.", invoke_without_command=True)
+app = typer.Typer(
+    cls=Verbs, help="The keys that sign what a fleet runs.", invoke_without_command=True
+)
 
 Kid = Annotated[str, typer.Argument(help="The key's name, as `trust show` prints it.")]
 Days = Annotated[

@@ -39,6 +39,7 @@ def remote_verbs() -> list[list[str]]:
     return [
         *(["put", "k", "--text", "v"], ["get", "k"], ["ls"], ["rm", "k"], ["history", "k"]),
         *(["diff", "k"], ["rollback", "k"], ["watch"], ["instances"]),
+        *(["instances", "ls"], ["instances", "show", "i"]),
         *(["rollout", verb, "k"] for verb in ("status", "step", "pause", "resume")),
         *(["rollout", verb, "k"] for verb in ("promote", "abort")),
         *(["devices", "ls"], ["namespace", "ls"], ["token", "ls"], ["trust"]),
@@ -121,6 +122,7 @@ def test_the_completion_is_a_script_of_the_shell(shell: str) -> None:
         ["nonsense"],
         ["get", "k", "--nonsense"],
         ["rollout"],
+        ["instances", "--json", "show", "i"],
     ],
 )
 def test_wrong_usage_is_status_2(words: list[str]) -> None:
@@ -333,9 +335,18 @@ async def test_what_an_instance_refused_is_said_with_its_reason(tmp_path: Path) 
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
-        done = await run_in(tmp_path, f"http://127.0.0.1:{runner.addresses[0][1]}", "instances")
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        done = await run_in(tmp_path, url, "instances")
+        one = await run_in(tmp_path, url, "instances", "show", "gw-1")
+        none = await run_in(tmp_path, url, "instances", "show", "gw-2")
     finally:
         await runner.cleanup()
 
     assert "prompt=3 llm=4!refused" in done.stdout
     assert done.stderr == "gw-1 refused llm: probe: 401 from the provider\n"
+    assert one.stdout.splitlines()[-2:] == [
+        "llm version 4 refused: probe: 401 from the provider",
+        "prompt version 3 applied",
+    ]
+    said = "error: no instance 'gw-2' was seen in default; did you mean gw-1?\n"
+    assert (none.returncode, none.stderr) == (1, said)
