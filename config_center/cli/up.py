@@ -26,6 +26,7 @@ from client_sdk.private_files import read_private, write_private
 from client_sdk.records import Beat
 from client_sdk.settings import PREFIX, SECRET_KEYS
 from config_center.access import Actor
+from config_center.cli import show
 from config_center.cli.children import Child
 from config_center.cli.ports import require_free
 from config_center.cli.remote import fail
@@ -35,7 +36,6 @@ from config_center.settings import Listen, environment_without_ours, parse_liste
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from client_sdk.records import Record
     from config_center.center import Center
     from config_center.service import Service
 
@@ -190,23 +190,27 @@ class Fleet:
         typer.echo(f"         {program} rollout promote prompt      {program} rollback prompt")
 
     async def _events(self, center: Center) -> None:
+        from config_center.events import Events
         from config_center.problems import Problem
+        from config_center.review.policy import policy_of
+        from config_center.review.stored import drafts_of
+
+        def author_of(ident: str) -> str | None:
+            drafts = drafts_of(center.registry.system.state, _NS)
+            return next((draft.author for draft in drafts if draft.id == ident), None)
 
         try:
             while True:
-                with center.registry.get(_NS).watch() as watcher:
+                ledger = center.registry.get(_NS)
+                with ledger.watch() as watcher:
+                    events = Events(policy_of(ledger.state), author_of)
                     async for message in watcher:
-                        _say_event(message)
+                        if not isinstance(message, Beat):
+                            show.line(events.words(message))
                 typer.echo(f"events left out here: {watcher.reason}")
         except Problem as gone:
             typer.echo(f"no more events: {gone.detail}")
         await asyncio.get_running_loop().create_future()
-
-
-def _say_event(message: Record | Beat) -> None:
-    if not isinstance(message, Beat):
-        keys = ", ".join(f"{op.key} ({op.op})" for op in message.header.ops)
-        typer.echo(f"{message.position}  {message.header.author}  {keys}")
 
 
 def _given(variable: str, value: str, default: str) -> str:

@@ -76,9 +76,9 @@ class Secrets:
         wish = Wish(actor, "shred", {"key": key, "version": version}, comment)
         if plan(ledger.state).ops:
             await self._changes.submit(space, plan, wish)
+            log.warning("%s: %s shredded version %d of %s", ns, actor.name, version, key)
         async with ledger.lock:
             ledger.ring = await settle(ledger, await ledger.store.read_ring(ns), ledger.state)
-        log.warning("%s: %s shredded version %d of %s", ns, actor.name, version, key)
         return {"key": key, "data_keys": sorted(deks), "versions": shared}
 
     async def in_clear(self, ns: str) -> list[dict[str, Any]]:

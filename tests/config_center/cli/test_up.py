@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import signal
@@ -123,6 +124,14 @@ async def test_it_says_where_everything_is_tells_what_happens_and_ends_whole(
 
         await ask(fleet, tmp_path, "put", "prompt", "--text", "You are a pirate.")
         await fleet.until_said(r"\d+-\d+  admin  prompt \(set\)\n")
+        await ask(fleet, tmp_path, "freeze", "-n", "default", "-r", "incident")
+        await fleet.until_said(r"\d+-\d+  admin  frozen: incident\n")
+        await ask(fleet, tmp_path, "unfreeze", "-n", "default")
+        made = json.loads(
+            await ask(fleet, tmp_path, "put", "prompt", "--text", "x", "--draft", "--json")
+        )
+        await ask(fleet, tmp_path, "draft", "reject", made["id"])
+        await fleet.until_said(rf"admin  freeze lifted\n.*  admin  draft {made['id']} withdrawn\n")
         async with up(tmp_path) as second:
             assert await second.ended() == 1
         assert re.fullmatch(

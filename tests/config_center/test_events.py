@@ -1,0 +1,99 @@
+"""What is read along of a namespace."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from client_sdk.contents import Op
+from client_sdk.records import Record
+from config_center.events import Events
+from config_center.review.policy import POLICY, Freeze, Policy
+from tests.history import History, put
+
+ICE = Policy(frozen=Freeze("ann", "incident 4711", 1_700_000_000_000))
+TWO = Policy(two_person=True)
+
+
+def told(
+    *ops: Op, kind: str = "put", before: Policy | None = None, change: str = "", **about: Any
+) -> str:
+    """What is said after position and author."""
+    record = History().add(*ops, kind=kind, change=change)
+    record = replace(record, header=replace(record.header, **about))
+    events = Events(before or Policy(), {"d1": "ann", "d2": "Tester"}.get)
+    begin, _, words = events.words(record).partition("  tester  ")
+    assert begin == "1-2"
+    return words
+
+
+def test_keys_are_named_with_what_was_done_why_and_who_agreed() -> None:
+    assert told(put("a", 1), Op("b", "del", 2, None)) == "a (set), b (del)"
+    assert told(put("a", 1), comment="shorter") == "a (set)  shorter"
+    assert told(put("a", 1), approved_by="bob") == "a (set), approved by bob"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (Policy(), ICE, "frozen: incident 4711"),
+        (ICE, replace(ICE, frozen=Freeze("bob", "again", 2)), "frozen: again"),
+        (ICE, Policy(), "freeze lifted"),
+        (Policy(), Policy(), "nothing was frozen"),
+        (ICE, ICE, "rules as before"),
+        (Policy(), TWO, "rule two_person on"),
+        (
+            replace(ICE, two_person=True),
+            replace(ICE, staged=True),
+            "rule two_person off, rule staged on",
+        ),
+    ],
+)
+def test_a_freeze_and_the_rules_are_said_as_what_became_of_them(
+    before: Policy, after: Policy, words: str
+) -> None:
+    assert told(put(POLICY, after.to_json()), before=before) == words
+
+
+def test_each_record_is_told_on_top_of_the_one_before() -> None:
+    history = History()
+    records = [history.add(put(POLICY, each.to_json(), n)) for n, each in enumerate((ICE, TWO), 1)]
+    events = Events(Policy(), {}.get)
+
+    said = [events.words(record).rpartition("  ")[2] for record in records]
+
+    assert said == ["frozen: incident 4711", "freeze lifted, rule two_person on"]
+
+
+def test_the_reason_of_a_freeze_is_said_once() -> None:
+    words = told(put(POLICY, ICE.to_json()), comment="incident 4711")
+
+    assert words == "frozen: incident 4711"
+
+
+def test_schemas_and_shredding_are_said_of_the_key_that_they_are_about() -> None:
+    gone = [put(f"_shredded.{dek}", {"key": "llm", "version": 3}) for dek in "ab"]
+    lost = put("_shredded.c", {"lost": "5e0c"})
+
+    assert told(*gone) == "secrets of llm version 3 destroyed"
+    assert told(lost) == "secrets lost with the key-encryption key 5e0c"
+    assert told(put("_schema.llm", {"kind": "llm"})) == "llm bound to llm"
+    assert told(put("_schema.a", {"json_schema": {}})) == "a bound to a JSON Schema"
+
+
+def test_a_record_without_any_key_says_what_it_is() -> None:
+    assert told(kind="cancel", change="d1") == "draft d1 of ann rejected"
+    assert told(kind="cancel", change="d2") == "draft d2 withdrawn"
+    assert told(kind="cancel", change="other") == "change other cancelled"
+    assert told(kind="end") == "namespace ended"
+    assert told() == "nothing changed"
+
+
+def test_what_is_not_known_or_not_at_hand_keeps_its_own_name() -> None:
+    record: Record = History().add(put(POLICY, TWO.to_json()))
+    events = Events(Policy(), {}.get)
+
+    assert events.words(replace(record, bodies={})).endswith("  _policy (set)")
+    assert told(put("_newer", 1)) == "_newer (set)"
