@@ -14,6 +14,7 @@ import orjson
 
 from client_sdk.data_keys import SHREDDED
 from config_center.review.policy import POLICY, RULES, Policy
+from config_center.review.stored import drafts_of
 from config_center.schemas import PREFIX as SCHEMA
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from client_sdk.contents import Op
     from client_sdk.records import Record
+    from client_sdk.state import NamespaceState
 
 _BARE = {
     "create": "namespace made",
@@ -33,23 +35,28 @@ _BARE = {
 class Events:
     """
     The words for one record after the other. ``policy`` is the namespace's before the first of
-    them; ``author_of`` says who wrote the draft of an id, None where it is no draft's.
+    them, None where that is not known; ``author_of`` says who wrote the draft of an id, None where
+    it is no draft's.
     """
 
-    def __init__(self, policy: Policy, author_of: Callable[[str], str | None]) -> None:
+    def __init__(self, policy: Policy | None, author_of: Callable[[str], str | None]) -> None:
         self._policy = policy
         self._author_of = author_of
 
     def words(self, record: Record) -> str:
         """One line: where, who, what, and why if somebody said so."""
-        header = record.header
-        parts = [self._op(op, record) for op in header.ops] or [self._bare(record)]
-        what = ", ".join(dict.fromkeys(parts))  # versions that share a secret lose it together
-        if header.approved_by:
-            what += f", approved by {header.approved_by}"
+        header, what = record.header, self.what(record)
         if header.comment and header.comment not in what:  # that of a freeze is its reason
             what += f"  {header.comment}"
         return f"{record.position}  {header.author}  {what}"
+
+    def what(self, record: Record) -> str:
+        """What it did, and who agreed."""
+        header = record.header
+        parts = [self._op(op, record) for op in header.ops] or [self._bare(record)]
+        if header.approved_by:
+            parts.append(f"approved by {header.approved_by}")
+        return ", ".join(dict.fromkeys(parts))  # what shares a data key is destroyed together
 
     def _op(self, op: Op, record: Record) -> str:
         body = None if op.content is None else record.bodies.get(op.content.sha256)
@@ -59,19 +66,15 @@ class Events:
         return told(self, op.key, orjson.loads(body))
 
     def _policy_words(self, _: str, plain: dict[str, Any]) -> str:
-        before, after = self._policy, Policy.from_json(plain)
+        before, after = self._policy or Policy(), Policy.from_json(plain)
         self._policy = after
-        parts = []
-        if after.frozen is not None and after.frozen != before.frozen:
-            parts.append(f"frozen: {after.frozen.reason}")
-        elif after.frozen is None and before.frozen is not None:
-            parts.append("freeze lifted")
-        elif after == before:
-            parts.append("nothing was frozen" if after.frozen is None else "rules as before")
-        for name in RULES:
-            if getattr(before, name) != getattr(after, name):
-                parts.append(f"rule {name} {'on' if getattr(after, name) else 'off'}")
-        return ", ".join(parts)
+        rules = [
+            f"rule {name} {'on' if getattr(after, name) else 'off'}"
+            for name in RULES
+            if getattr(before, name) != getattr(after, name)
+        ]
+        unchanged = "nothing is frozen" if after.frozen is None else "rules as before"
+        return ", ".join([*_freeze_words(before, after), *rules]) or unchanged
 
     def _schema_words(self, key: str, plain: dict[str, Any]) -> str:
         return f"{key.removeprefix(SCHEMA)} bound to {plain.get('kind') or 'a JSON Schema'}"
@@ -91,6 +94,17 @@ class Events:
         if author.casefold() == header.author.casefold():
             return f"draft {header.id} withdrawn"
         return f"draft {header.id} of {author} rejected"
+
+
+def _freeze_words(before: Policy, after: Policy) -> list[str]:
+    if after.frozen == before.frozen:
+        return []
+    return ["freeze lifted" if after.frozen is None else f"frozen: {after.frozen.reason}"]
+
+
+def draft_author(system: NamespaceState, ns: str, ident: str) -> str | None:
+    """Who wrote the draft of this id, which may be any change's."""
+    return next((draft.author for draft in drafts_of(system, ns) if draft.id == ident), None)
 
 
 _TOLD = {

@@ -25,7 +25,9 @@ from client_sdk.records import Beat, Position, Record, pack
 from config_center.access import require_whole
 from config_center.api.context import answer
 from config_center.api.route import BYTES, EVENTS, Parameter, Route
+from config_center.events import Events, draft_author
 from config_center.problems import Problem, invalid, not_found
+from config_center.review.policy import policy_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,6 +53,7 @@ async def watch(call: Call) -> web.StreamResponse:
         require_whole(call.actor, call.ns)
     after = _after(call)
     with ledger.watch() as watcher:
+        before = policy_of(ledger.state)
         backlog = await _backlog(ledger, after)
         response = web.StreamResponse(
             headers={
@@ -59,7 +62,8 @@ async def watch(call: Call) -> web.StreamResponse:
                 "X-Accel-Buffering": "no",
             }
         )
-        render = _signed if form == "records" else _plain(_wanted(call))
+        events = Events(None if backlog else before, partial(_author, call))
+        render = _signed if form == "records" else _plain(_wanted(call), events)
         position = ledger.state.position if after is None else after
         with contextlib.suppress(ConnectionResetError):  # it left, or was cut, be it at once
             await response.prepare(call.request)
@@ -229,7 +233,16 @@ def _wanted(call: Call) -> Callable[[str], bool] | None:
     return lambda key: key.startswith(prefix) and reach.holds(ns, key)
 
 
-def _plain(wanted: Callable[[str], bool] | None) -> Callable[[Record | Beat], bytes]:
+def _author(call: Call, ident: str) -> str | None:
+    """Who wrote a draft, for those who may look at drafts."""
+    if not call.actor.may("review"):
+        return None
+    return draft_author(call.service.registry.system.state, call.ns, ident)
+
+
+def _plain(
+    wanted: Callable[[str], bool] | None, events: Events
+) -> Callable[[Record | Beat], bytes]:
     def render(message: Record | Beat) -> bytes:
         position = str(message.position)
         if isinstance(message, Beat):
@@ -256,6 +269,8 @@ def _plain(wanted: Callable[[str], bool] | None) -> Callable[[Record | Beat], by
             "comment": header.comment,
             "at": header.ts,
         }
+        if not keys:  # it is about the namespace itself
+            about["what"] = events.what(message)
         return _event("change", orjson.dumps(about).decode(), position)
 
     return render

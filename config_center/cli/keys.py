@@ -339,5 +339,6 @@ async def _watch(remote: Remote, prefix: str | None, json: bool) -> None:
             typer.echo(data)
             continue
         about = orjson.loads(data)
-        keys = ", ".join(f"{k['key']} ({k['op']})" for k in about["keys"]) or about["type"]
-        show.line(f"{about['position']}  {about['author']}  {keys}  {about['comment']}".rstrip())
+        what = ", ".join(f"{k['key']} ({k['op']})" for k in about["keys"]) or about["what"]
+        why = "" if about["comment"] in what else about["comment"]
+        show.line(f"{about['position']}  {about['author']}  {what}  {why}".rstrip())

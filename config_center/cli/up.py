@@ -190,14 +190,12 @@ class Fleet:
         typer.echo(f"         {program} rollout promote prompt      {program} rollback prompt")
 
     async def _events(self, center: Center) -> None:
-        from config_center.events import Events
+        from config_center.events import Events, draft_author
         from config_center.problems import Problem
         from config_center.review.policy import policy_of
-        from config_center.review.stored import drafts_of
 
         def author_of(ident: str) -> str | None:
-            drafts = drafts_of(center.registry.system.state, _NS)
-            return next((draft.author for draft in drafts if draft.id == ident), None)
+            return draft_author(center.registry.system.state, _NS, ident)
 
         try:
             while True:

@@ -9,21 +9,23 @@ import pytest
 
 from client_sdk.contents import Op
 from client_sdk.records import Record
-from config_center.events import Events
+from config_center.events import Events, draft_author
 from config_center.review.policy import POLICY, Freeze, Policy
+from config_center.review.stored import StoredDraft
 from tests.history import History, put
 
 ICE = Policy(frozen=Freeze("ann", "incident 4711", 1_700_000_000_000))
+NO_RULES = Policy()
 TWO = Policy(two_person=True)
 
 
 def told(
-    *ops: Op, kind: str = "put", before: Policy | None = None, change: str = "", **about: Any
+    *ops: Op, kind: str = "put", before: Policy | None = NO_RULES, change: str = "", **about: Any
 ) -> str:
     """What is said after position and author."""
     record = History().add(*ops, kind=kind, change=change)
     record = replace(record, header=replace(record.header, **about))
-    events = Events(before or Policy(), {"d1": "ann", "d2": "Tester"}.get)
+    events = Events(before, {"d1": "ann", "d2": "Tester"}.get)
     begin, _, words = events.words(record).partition("  tester  ")
     assert begin == "1-2"
     return words
@@ -41,7 +43,9 @@ def test_keys_are_named_with_what_was_done_why_and_who_agreed() -> None:
         (Policy(), ICE, "frozen: incident 4711"),
         (ICE, replace(ICE, frozen=Freeze("bob", "again", 2)), "frozen: again"),
         (ICE, Policy(), "freeze lifted"),
-        (Policy(), Policy(), "nothing was frozen"),
+        (Policy(), Policy(), "nothing is frozen"),
+        (None, Policy(), "nothing is frozen"),
+        (None, replace(ICE, staged=True), "frozen: incident 4711, rule staged on"),
         (ICE, ICE, "rules as before"),
         (Policy(), TWO, "rule two_person on"),
         (
@@ -52,7 +56,7 @@ def test_keys_are_named_with_what_was_done_why_and_who_agreed() -> None:
     ],
 )
 def test_a_freeze_and_the_rules_are_said_as_what_became_of_them(
-    before: Policy, after: Policy, words: str
+    before: Policy | None, after: Policy, words: str
 ) -> None:
     assert told(put(POLICY, after.to_json()), before=before) == words
 
@@ -89,6 +93,16 @@ def test_a_record_without_any_key_says_what_it_is() -> None:
     assert told(kind="cancel", change="other") == "change other cancelled"
     assert told(kind="end") == "namespace ended"
     assert told() == "nothing changed"
+
+
+def test_the_author_of_a_draft_is_found_by_its_id_and_of_another_change_nobody() -> None:
+    draft = StoredDraft("d1", "ns", "change", "ann", "", "", 0, ())
+    history = History("_system")
+    history.add(put("draft.ns.00", draft.to_json()))
+
+    found = [draft_author(history.state, "ns", ident) for ident in ("d1", "d2")]
+
+    assert found == ["ann", None]
 
 
 def test_what_is_not_known_or_not_at_hand_keeps_its_own_name() -> None:

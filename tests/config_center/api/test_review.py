@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import orjson
 import pytest
 
 from client_sdk import Client
 from client_sdk.errors import ApiError
 from config_center.center import Center
+from tests.config_center.api.test_scoped_tokens import events
 from tests.config_center.api.world import NS, Http, center, http
 
 ROLES = ("reader", "publisher", "approver", "operator", "admin")
@@ -143,6 +145,29 @@ async def test_whoever_operates_pulls_the_brake_and_an_admin_lets_go(tmp_path: P
         _, again, _ = await by["admin"]("POST", "/v1/unfreeze", {})
         assert again == {"frozen": None, "namespaces": [], "lifted": None}
         assert await told(by["publisher"], "PUT", elsewhere, {"value": 1}) == "200"
+
+
+async def test_the_event_stream_says_what_became_of_rules_and_drafts(tmp_path: Path) -> None:
+    async with http(tmp_path) as api:
+        by = await people(api)
+        start = (await api("GET", NS))[1]["position"]
+        await by["operator"]("POST", NS + "/freeze", {"reason": "incident 4711"})
+        await api("POST", NS + "/unfreeze")
+        _, draft, _ = await by["publisher"]("POST", NS + "/drafts", NEW)
+        await by["approver"]("POST", f"{NS}/drafts/{draft['id']}/reject", {})
+        await api("PUT", NS + "/keys/last", {"value": 1})
+
+        told = {
+            role: await events(by[role], f"{NS}/watch?after={start}", b'"last"')
+            for role in ("reader", "publisher")
+        }
+
+        said = [orjson.loads(line[6:]) for line in told["reader"].splitlines() if b"author" in line]
+        assert told["reader"] == told["publisher"]
+        assert [each.get("what") for each in said] == [
+            *("frozen: incident 4711", "freeze lifted"),
+            *(f"draft {draft['id']} of publisher rejected", None),
+        ]
 
 
 async def test_drafts_of_a_namespace_one_cannot_see_are_not_there(tmp_path: Path) -> None:

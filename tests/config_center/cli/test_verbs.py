@@ -250,12 +250,14 @@ async def test_a_watch_goes_on_where_it_broke(tmp_path: Path) -> None:
                 await center.kill()
                 assert b"broke; resuming after " in await watch.stderr.readline()
                 await center.start()
+                await run_in(tmp_path, center.url, "schema", "set", "after", "--kind", "prompt")
                 await run_in(tmp_path, center.url, "put", "after", "--text", "v")
                 seen = []
                 while b"after (set)" not in line:
                     line = await watch.stdout.readline()
                     assert line not in seen
                     seen.append(line)
+                assert b"after bound to prompt\n" in b"".join(seen)
         finally:
             watch.send_signal(signal.SIGINT)
             await watch.communicate()
