@@ -280,7 +280,7 @@ def _said(found: ErrorDetails, model: type[BaseModel]) -> str:
     if found["type"] == "string_pattern_mismatch":
         field = model.model_fields.get(str(found["loc"][0]))
         if field is not None and field.description:
-            return f"it has {field.description}"
+            return f"must be {field.description}"
     return found["msg"]
 
 

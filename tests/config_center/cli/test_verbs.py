@@ -144,7 +144,7 @@ _WRONG: list[tuple[list[str | bytes], str]] = [
     (["draft", "approve", "i", "--content", "0"], "0-9 and a-f, as config-center draft show"),
     (
         ["trust", "retire", "k"],
-        "/kid: it has 16 digits of 0-9 and a-f, as config-center trust show",
+        "/kid: must be 16 digits of 0-9 and a-f, as config-center trust show",
     ),
     (["rollback", "no-such-key"], "--to N goes to any of them"),
 ]
