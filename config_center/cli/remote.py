@@ -257,6 +257,9 @@ _AT_THE_SHELL = {
     "--draft), and",
     "GET .../drafts lists them": "config-center draft ls -n {ns} lists them",
     "an admin sends ?urgent=true with a": "an admin gives --urgent with a",
+    "an admin may send ?urgent=true with a": "an admin may give --urgent with a",
+    "lift the freeze (POST /v1/unfreeze)": "lift it with: config-center unfreeze",
+    "lift the freeze (POST .../unfreeze)": "lift it with: config-center unfreeze -n {ns}",
     "send If-Match or If-None-Match, in a change of several keys if_version": "give --if-version",
     "make it with PUT /v1/namespaces/": "make it with: config-center namespace create ",
     "GET /v1/trust/keys lists them all": "config-center trust show lists them all",
@@ -267,17 +270,11 @@ _AT_THE_SHELL = {
 }
 
 
-_FROZEN = "an admin may send ?urgent=true with a comment, or lift the freeze"
-
-
 def at_the_shell(detail: str, namespace: str) -> str:
     """The sentence of a problem, with verbs and options in place of what is sent."""
     for said, meant in _AT_THE_SHELL.items():
         detail = detail.replace(said, meant.replace("{ns}", namespace))
-    # Without -n it is the whole center that is unfrozen: which of the two helps is said exactly.
-    which = "" if detail.startswith("this center") else f" -n {namespace}"
-    helps = f"an admin may give --urgent with a comment, or: config-center unfreeze{which}"
-    return detail.replace(_FROZEN, helps)
+    return detail
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:

@@ -221,21 +221,22 @@ def may_publish(policy: Policy, center: Freeze | None, actor: Actor, intent: Int
     if intent.kind in (REVERT, BEGIN):
         return
     if not (intent.urgent and actor.may("admin")):
-        _check_frozen(center, "this center", intent)
-        _check_frozen(policy.frozen, "this namespace", intent)
+        _check_frozen(center, "this center", "/v1", intent)
+        _check_frozen(policy.frozen, "this namespace", "...", intent)
         if policy.two_person:
             _check_agreed(intent)
     if intent.kind == PUBLISH:
         _check_manner(policy, intent)
 
 
-def _check_frozen(freeze: Freeze | None, what: str, intent: Intent) -> None:
+def _check_frozen(freeze: Freeze | None, what: str, path: str, intent: Intent) -> None:
     if freeze is None or intent.kind == GOVERN:
         return
     raise Problem(
         "frozen",
         f"{what} was frozen by {freeze.by} on {timestamp(freeze.since)}: {freeze.reason}. Rollback "
-        "and abort still work; an admin may send ?urgent=true with a comment, or lift the freeze",
+        "and abort still work; an admin may send ?urgent=true with a comment, or lift the freeze "
+        f"(POST {path}/unfreeze)",
         **freeze.words(),
     )
 

@@ -78,7 +78,7 @@ def at_the_shell(ann: Callable[..., str], bob: Callable[..., str], cid: Callable
     assert "the namespace is frozen since" in ann("policy show")
     refused = ann("put prompt --text x", status=1)
     assert "incident" in refused
-    assert refused.endswith("with a comment, or: config-center unfreeze -n default\n")
+    assert refused.endswith("with a comment, or lift it with: config-center unfreeze -n default\n")
     wrong = ann("unfreeze")
     assert wrong.startswith("the whole center was not frozen; still frozen: default\n")
     assert wrong.endswith("  config-center unfreeze -n default\n")
@@ -96,7 +96,7 @@ def at_the_shell(ann: Callable[..., str], bob: Callable[..., str], cid: Callable
     assert "the center is frozen since" in ann("policy show")
     ann("rollback prompt")
     refused = ann("put prompt --text x", status=1)
-    assert refused.endswith("with a comment, or: config-center unfreeze\n")
+    assert refused.endswith("with a comment, or lift it with: config-center unfreeze\n")
     assert ann("unfreeze -n default").endswith(
         "the whole center still is: config-center unfreeze\n"
     )

@@ -20,6 +20,7 @@ from client_sdk.settings import ClientSettings
 from config_center.__main__ import app
 from config_center.cli.remote import Remote
 from tests.center_process import center_process
+from tests.config_center.api.world import center
 
 AWAY = {"CONFIG_CENTER_URL": "http://127.0.0.1:1", "CONFIG_CENTER_TOKEN": "cc_" + "A" * 43}
 
@@ -185,11 +186,16 @@ async def test_on_the_machine_of_the_center_nothing_has_to_be_set(tmp_path: Path
 async def test_a_key_with_a_canary_says_how_to_go_on_and_rollback_says_what_it_did(
     tmp_path: Path,
 ) -> None:
-    async with center_process(tmp_path / "data") as center:
+    async with center(tmp_path / "data") as opened:
+        environment = {
+            "CONFIG_CENTER_URL": opened.url,
+            "CONFIG_CENTER_TOKEN": opened.admin_token,
+            "COLUMNS": "200",
+        }
 
         async def verb(*words: str) -> tuple[int, str]:
-            done = await run_in(tmp_path, center.url, *words)
-            return done.returncode, done.stdout + done.stderr
+            done = await asyncio.to_thread(CliRunner().invoke, app, words, env=environment)
+            return done.exit_code, done.output
 
         await verb("put", "k", "--text", "one")
         await verb("put", "k", "--text", "two", "--percent", "10")
