@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from config_center.rollouts.book import timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from client_sdk.reports import Report
 
@@ -124,6 +124,18 @@ class Fleet:
             if refused := [key for key, about in rows if about.get("state") == "refused"]:
                 standing.refusing[name] = sorted({key.removesuffix(_CANARY) for key in refused})
         return standing
+
+    def may_serve(self, key: str, versions: Collection[int]) -> list[str]:
+        """
+        The instances that serve one of these versions to everybody, and those that refused what is
+        newer: which one they went on with they do not say.
+        """
+        told = ((name, each.keys.get(key, {})) for name, each in sorted(self._instances.items()))
+        return [
+            name
+            for name, about in told
+            if about.get("state") == "refused" or about.get("version") in versions
+        ]
 
     def units(
         self,

@@ -15,7 +15,7 @@ from config_center.cli.show import AsJson, Comment, Namespace
 app = typer.Typer(cls=Verbs, help="Keys of secrets, and secrets of the past.", no_args_is_help=True)
 
 _KEKS = "/v1/secrets"
-_NAMED = 20  # versions in a question
+_NAMED = 20  # versions, or instances, in a question
 Key = Annotated[str, typer.Argument(help="Name of the key.")]
 KekId = Annotated[str, typer.Argument(help="The id that `secrets status` shows.")]
 
@@ -70,6 +70,8 @@ def shred(
     remote = connect(namespace)
     found = run(remote.call("GET", remote.key(key, "shred"), query={"version": version}))
     already = found["shredded"]
+    if found["served_by"] and not already:
+        typer.echo(_needed(found["served_by"]), err=True)
     if not yes and not already:
         typer.confirm(_question(key, found["versions"]), abort=True)
     # Of one that is destroyed, too: a center that died meanwhile has its data key dropped then.
@@ -82,6 +84,17 @@ def shred(
 
 def _since(already: dict[str, str | None]) -> str:
     return f", at {already['at']} by {already['by']}" if already["at"] else ""
+
+
+def _needed(names: list[str]) -> str:
+    """One that refused what is newer goes on with what it had, until it starts again."""
+    which, more = ", ".join(names[:_NAMED]), len(names) - _NAMED
+    if more > 0:
+        which += f" and {more} more"
+    return (
+        f"warning: {which} may still serve this, and would have nothing after a restart; "
+        f"look first: config-center instances show {names[0]}"
+    )
 
 
 def _question(key: str, versions: list[int]) -> str:

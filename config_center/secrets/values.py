@@ -48,15 +48,16 @@ class Secrets:
     async def would_shred(self, ns: str, key: str, version: int) -> dict[str, Any]:
         """
         Which versions lose their secrets with those of this one, and nothing done; ``shredded``
-        says since when, of one that has none left to lose. Raises Problem 400, 404, and 409 where
-        shredding would.
+        says since when, of one that has none left to lose; ``served_by`` names the instances that
+        may still need one of them. Raises Problem 400, 404, and 409 where shredding would.
         """
         space = self._space(ns)
         deks = await self._deks(space, key, version)
         left = plan_shred(space.ledger.state, key, version, deks).ops
         shared = await self._sharing(space, key, deks)
         already = None if left else space.shredded_words(deks)
-        return {"key": key, "versions": shared, "shredded": already}
+        served_by = space.fleet.may_serve(key, shared)
+        return {"key": key, "versions": shared, "shredded": already, "served_by": served_by}
 
     async def shred(
         self, ns: str, key: str, version: int, actor: Actor, comment: str = ""

@@ -149,3 +149,18 @@ def test_of_too_many_keys_those_are_kept_that_somebody_looks_for() -> None:
     fleet.hear(report(3, {"keys": dict.fromkeys(many, refused)}), 0)
     fleet.hear(report(4, {"keys": {"one-more": refused}}), 0)
     assert "one-more" not in fleet.instances()[0].keys
+
+
+def test_who_may_need_an_old_version_serves_it_or_refused_what_is_newer() -> None:
+    fleet = Fleet()
+    for name, version, state in (
+        ("new", 3, "applied"),
+        ("old", 1, "applied"),
+        ("no", 3, "refused"),
+    ):
+        about = {"a": {"version": version, "arm": "stable", "state": state}}
+        fleet.hear(report(1, {"keys": about}, name=name), 0)
+    fleet.hear(report(1, {"keys": {}}, name="other"), 0)
+
+    assert fleet.may_serve("a", [1, 2]) == ["no", "old"]
+    assert fleet.may_serve("b", [1, 2]) == []

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from client_sdk.reports import Report
 from config_center.__main__ import app
 from config_center.cli.secrets import _question
 from tests.config_center.api.world import NS, http
@@ -51,6 +52,10 @@ async def test_the_verbs_of_secrets_from_sealing_to_the_last_old_key(tmp_path: P
         clear = await verb("shred", "llm", "--version", "1", "--yes")
         resealed = await verb("reseal", "llm")
         unsure = await verb("shred", "llm", "--version", "2")
+        fleet, about = call.center.service.spaces["default"].fleet, {"state": "refused"}
+        fleet.hear(Report("gw-1", "i", 1, 0, "default", {"keys": {"llm": about}}), 0)
+        needed = await verb("shred", "llm", "--version", "2")
+        fleet.hear(Report("gw-1", "i", 2, 0, "default", {"full": True}), 0)
         shredded = await verb("shred", "llm", "--version", "2", "--yes")
         twice = [await verb("shred", "llm", "--version", "2", *words) for words in ((), ("--yes",))]
         history = await asyncio.to_thread(
@@ -77,6 +82,9 @@ async def test_the_verbs_of_secrets_from_sealing_to_the_last_old_key(tmp_path: P
     assert (unsure[0], "Destroy the secrets of version 2 of llm for good?" in unsure[1]) == (
         *(1, True),
     )
+    assert needed[1].startswith("warning: gw-1 may still serve this, and would have nothing after")
+    assert "look first: config-center instances show gw-1\n" in needed[1]
+    assert "may still serve" not in unsure[1]
     assert shredded == (0, "llm: the secrets of version 2 are destroyed\n")
     assert twice[0] == twice[1]
     said = r"llm: the secrets of version 2 were destroyed already, at (2\S+Z) by admin\n"
