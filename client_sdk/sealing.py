@@ -64,6 +64,8 @@ _AAD_KEY = b"config-center/data-key/1\n"
 
 # What hostile or damaged sealed objects and ring entries make of decoding and decryption.
 _UNOPENABLE = (ValueError, KeyError, TypeError, AttributeError)
+_MOVED = "it was changed or moved, or is of another namespace"
+_GONE = "its data key is gone, destroyed on purpose (`secrets shred`) or lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +141,9 @@ def open_value(value: Any, ns: str, key: str, ring: Mapping[str, RingEntry], kek
                 keys[dek] = unwrap(ns, dek, ring[dek], keks)
             opened[path] = _open_field(seal, keys[dek], _aad(ns, key, dek, path))
         except _UNOPENABLE as error:
-            raise SealedValue(
-                f"field {pointer(path)} of {key} is sealed and does not open: it was changed or "
-                "moved, or is of another namespace; publish it again"
-            ) from error
+            why = _MOVED if _dek(seal) in ring else _GONE
+            said = f"field {pointer(path)} of {key} is sealed and does not open: {why}"
+            raise SealedValue(f"{said}; publish it again") from error
     return _replace(value, (), opened)
 
 
@@ -311,9 +312,8 @@ def _unwrap_for_sealing(sealer: Sealer) -> bytes:
     try:
         return unwrap(sealer.ns, FINGERPRINT, sealer.ring[FINGERPRINT], sealer.keks)
     except _UNOPENABLE as error:
-        raise SealedValue(
-            f"the key ring of {sealer.ns} is damaged; restore it before publishing secrets"
-        ) from error
+        said = f"the key ring of {sealer.ns} is damaged; restore it before publishing secrets"
+        raise SealedValue(said) from error
 
 
 def _open_field(seal: Any, data_key: bytes, aad: bytes) -> Any:

@@ -295,6 +295,11 @@ def test_a43_sealed_bytes_do_not_open_under_another_key_or_namespace():
         world.open(sealed, key="tts")
     with pytest.raises(SealedValue, match="changed or moved, or is of another namespace"):
         world.open(sealed, ns="test")
+    world.ring.clear()
+    with pytest.raises(
+        SealedValue, match=r"data key is gone, destroyed on purpose .* or lost; publ"
+    ):
+        world.open(sealed)
 
 
 def test_a43_an_element_moved_inside_a_list_does_not_open():
