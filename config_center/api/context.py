@@ -21,6 +21,7 @@ from client_sdk.records import NAMESPACE, Position
 from client_sdk.suggestions import did_you_mean
 from client_sdk.values import MAX_NODES, parse_json
 from config_center.problems import Problem, invalid
+from config_center.publishing import MAX_COMMENT
 from config_center.reading import page
 
 if TYPE_CHECKING:
@@ -125,6 +126,13 @@ class Call:
         if not 0 <= value <= 100:
             raise invalid("percent is a number from 0 to 100", parameter="percent")
         return value
+
+    def comment(self) -> str:
+        """``?comment=``, for a body that has no field for it. Raises Problem 400."""
+        text = self.query("comment") or ""
+        if len(text) > MAX_COMMENT:
+            raise invalid(f"a comment has at most {MAX_COMMENT:,} characters", parameter="comment")
+        return text
 
     def attributes(self) -> dict[str, str]:
         """``?attr.NAME=VALUE`` as a mapping."""

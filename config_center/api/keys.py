@@ -10,6 +10,7 @@ from pydantic import Field
 from config_center.api.context import Body, Call, answer
 from config_center.api.route import (
     AT_LEAST,
+    COMMENT,
     IDEMPOTENCY,
     IF_MATCH,
     IF_NONE_MATCH,
@@ -117,7 +118,7 @@ async def delete_key(call: Call) -> web.Response:
         call.ns,
         call.path("key"),
         call.actor,
-        comment=_comment(call),
+        comment=call.comment(),
         if_match=_if_match(call),
         idempotency_key=call.idempotency_key(),
         supersede=call.flag("supersede"),
@@ -226,7 +227,7 @@ async def _put_text(call: Call, form: str) -> Put:
         value=text,
         text=text,
         format=form,
-        comment=_comment(call),
+        comment=call.comment(),
         rollout=None if percent is None else {"percent": percent, "unit": "device"},
         if_match=_if_match(call),
         if_none_match=_if_none_match(call),
@@ -234,13 +235,6 @@ async def _put_text(call: Call, form: str) -> Put:
         supersede=call.flag("supersede"),
         urgent=call.flag("urgent"),
     )
-
-
-def _comment(call: Call) -> str:
-    comment = call.query("comment") or ""
-    if len(comment) > 1000:
-        raise invalid("a comment has at most 1,000 characters", parameter="comment")
-    return comment
 
 
 def _if_match(call: Call) -> str | None:
@@ -258,7 +252,6 @@ def _with_etag(done: Answer) -> web.Response:
     return answer(done.body, etag=done.etag)
 
 
-_COMMENT = Parameter("comment", "why, at most 1,000 characters")
 _PERCENT = Parameter("percent", "for a bare body: publish to this share of the devices", "number")
 _WRITES = (IF_MATCH, IDEMPOTENCY, SUPERSEDE)
 _BODIES = ("application/json", "text/plain", "application/yaml", "application/toml")
@@ -267,7 +260,7 @@ ROUTES = (
     Route("GET", _KEYS, "read", "List keys", list_keys, about="part",
           parameters=(Parameter("prefix", "only keys that begin so"), *PAGE, AT_LEAST)),
     Route("PUT", _KEY, "publish", "Publish", put_key, PutBody,
-          (*_WRITES, URGENT, IF_NONE_MATCH, _COMMENT, _PERCENT), bodies=_BODIES),
+          (*_WRITES, URGENT, IF_NONE_MATCH, COMMENT, _PERCENT), bodies=_BODIES),
     Route("GET", _KEY, "read", "Read a key", get_key,
           parameters=(
               Parameter("version", "this version", "integer"),
@@ -276,7 +269,7 @@ ROUTES = (
               AT_LEAST,
           )),
     Route("DELETE", _KEY, "publish", "Remove a key", delete_key,
-          parameters=(*_WRITES, URGENT, _COMMENT)),
+          parameters=(*_WRITES, URGENT, COMMENT)),
     Route("GET", _KEY + "/versions", "read", "History", list_versions,
           parameters=(*PAGE, AT_LEAST)),
     Route("GET", _KEY + "/diff", "read", "Compare two versions", diff_key,
@@ -288,7 +281,7 @@ ROUTES = (
           )),
     Route("POST", _KEY + "/rollback", "revert", "Roll back", rollback_key, RollbackBody, _WRITES),
     Route("POST", _KEY + "/validate", "read", "Dry run", validate_key, PutBody,
-          (IF_MATCH, IF_NONE_MATCH, SUPERSEDE, _COMMENT, _PERCENT), bodies=_BODIES),
+          (IF_MATCH, IF_NONE_MATCH, SUPERSEDE, COMMENT, _PERCENT), bodies=_BODIES),
     Route("PUT", _KEY + "/schema", "define", "Bind to a kind or schema", put_schema, SchemaBody,
           (IDEMPOTENCY, URGENT)),
     Route("GET", _KEY + "/schema", "read", "Kind or schema of a key", get_schema,

@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic import Field
 
 from config_center.api.context import Body, Call, answer
-from config_center.api.route import BYTES, JSON, PAGE, URGENT, Parameter, Route
+from config_center.api.route import BYTES, COMMENT, JSON, PAGE, URGENT, Route
 from config_center.problems import invalid
 
 _NS = "/v1/namespaces/{ns}"
@@ -51,9 +51,11 @@ async def restore_namespace(call: Call) -> web.Response:
     """Put a namespace back into a store that lost it, or accept that something is lost."""
     recovery = call.service.recovery
     if call.request.content_type == BYTES:
+        comment = call.comment()  # before the long body, which it may refuse
         frame = await call.large(2 * call.settings.limits.namespace_bytes)
-        comment = call.query("comment") or ""
         return answer(await recovery.restore(call.ns, frame, call.actor, comment))
+    if call.query("comment") is not None:
+        raise invalid("beside JSON, comment is the body's field comment", parameter="comment")
     body = await call.body(RestoreBody)
     if body.accept_loss == (body.source == "journal"):
         raise invalid(
@@ -70,5 +72,5 @@ ROUTES = (
     Route("POST", _NS + "/orphans/{id}", "admin", "Decide about it", decide_orphan, DecisionBody,
           (URGENT,)),
     Route("POST", _NS + "/restore", "admin", "Put a namespace back", restore_namespace,
-          RestoreBody, (Parameter("comment", "why, beside bytes"),), bodies=(JSON, BYTES)),
+          RestoreBody, (COMMENT,), bodies=(JSON, BYTES)),
 )  # fmt: skip

@@ -96,6 +96,7 @@ IDEMPOTENCY = Parameter(
 )
 IF_MATCH = Parameter("If-Match", 'ETag, or "N" for latest version N', place="header")
 IF_NONE_MATCH = Parameter("If-None-Match", "* : only if the key does not exist", place="header")
+COMMENT = Parameter("comment", "why, at most 1,000 characters; beside JSON, a field of the body")
 URGENT = Parameter(
     "urgent", "pass over a rule of the namespace; needs a comment, and is recorded", "boolean"
 )

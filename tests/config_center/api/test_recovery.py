@@ -204,10 +204,16 @@ async def test_what_is_asked_wrong_is_said(tmp_path: Path) -> None:
             (await call("POST", f"{NS}/restore", body))[0]
             for body in ({}, {"from": "tape"}, {"from": "journal", "accept_loss": True})
         ]
+        kind = {"Content-Type": "application/octet-stream"}
+        long = f"{NS}/restore?comment={'c' * 1001}"
+        _, too_long, _ = await call("POST", long, raw=b"an export", **kind)
+        _, twice, _ = await call("POST", f"{NS}/restore?comment=why", {"from": "journal"})
         nothing, problem, _ = await call("POST", f"{NS}/restore", {"accept_loss": True})
         none, _, _ = await call("POST", f"{NS}/orphans/none", {"decision": "drop"})
 
     assert asked == [400, 400, 400]
+    assert too_long["detail"] == "a comment has at most 1,000 characters"
+    assert twice["detail"] == "beside JSON, comment is the body's field comment"
     assert (nothing, problem["type"].rpartition(":")[2], none) == (409, "nothing-lost", 404)
 
 
