@@ -226,8 +226,8 @@ def check_instance(name: str) -> str:
     """``name`` when an instance can be called so. Raises SettingInvalid."""
     if not _INSTANCE.fullmatch(name):
         raise SettingInvalid(
-            f"the instance name {name!r} cannot be used; it is letters, digits and ._- and begins "
-            "with a letter or digit, for example gw-7"
+            f"the instance name {name[:200]!r} cannot be used; it is letters, digits and ._-, at "
+            "most 128, and begins with a letter or digit, for example gw-7"
         )
     return name
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from client_sdk.bodies import decode_body, encode_body
 from client_sdk.contents import Content, Op
+from client_sdk.errors import SettingInvalid
 from client_sdk.records import sha256_hex
 from client_sdk.reports import report_key
+from client_sdk.settings import check_instance
 from config_center.access import (
     PERMISSIONS,
     TOKEN_PREFIX,
@@ -204,6 +206,8 @@ def _checked(asked: dict[str, Any], now: int) -> dict[str, Any]:
             "a token of role instance names the instance it speaks for, no other does",
             field="instance",
         )
+    if instance is not None:
+        _check_instance(instance)
     reach = asked_reach(asked.get("scopes", ()), asked.get("namespaces", ()))
     if instance is not None and any(scope.prefix for scope in reach.scopes):
         raise invalid(
@@ -213,6 +217,14 @@ def _checked(asked: dict[str, Any], now: int) -> dict[str, Any]:
     about = {"name": name, "role": role, "scopes": reach.to_json(), "instance": instance}
     about["expires_at"] = _ends(asked.get("ttl"), asked.get("expires_at"), now)
     return {field: value for field, value in about.items() if value is not None}
+
+
+def _check_instance(name: str) -> None:
+    """Raise Problem 400 for a name that no client can run under, so no report would come from."""
+    try:
+        check_instance(name)
+    except SettingInvalid as error:
+        raise invalid(str(error), field="instance") from error
 
 
 def _ends(ttl: int | None, expires_at: str | None, now: int) -> int | None:

@@ -30,7 +30,7 @@ class TokenBody(Body):
 
     name: str = Field(min_length=1, max_length=100)
     role: str
-    instance: str | None = Field(None, min_length=1, max_length=100)
+    instance: str | None = None
     scopes: list[ScopeBody] = Field(default_factory=list, max_length=100)
     namespaces: list[str] = Field(default_factory=list, max_length=100)
     ttl: int | None = Field(None, ge=1, le=LONGEST)

@@ -15,6 +15,7 @@ from tests.config_center.api.world import NS, Http, http
 PROMPT = f"{NS}/keys/prompt"
 CHANGES = f"{NS}/changes"
 DEEP = b'{"value":' + b"[" * 33 + b"]" * 33 + b"}"
+INSTANCE = {"name": "t", "role": "instance"}
 YAML = {"Content-Type": "application/yaml"}
 TOML = {"Content-Type": "application/toml"}
 TEXT = {"Content-Type": "text/plain"}
@@ -153,6 +154,11 @@ QUESTIONS: list[tuple[str, str, Any, str]] = [
     ("POST", f"{NS}/rollouts/prompt/step", {"percent": -1}, "/percent"),
     ("POST", "/v1/tokens", {"name": "t", "role": "root"}, "admin, instance"),
     ("POST", "/v1/tokens", {"name": "t", "role": "instance"}, "names the instance"),
+    ("POST", "/v1/tokens", {**INSTANCE, "instance": ""}, "letters, digits and ._-"),
+    ("POST", "/v1/tokens", {**INSTANCE, "instance": "gw 7"}, "for example gw-7"),
+    ("POST", "/v1/tokens", {**INSTANCE, "instance": "gw\n"}, "letters, digits and ._-"),
+    ("POST", "/v1/tokens", {**INSTANCE, "instance": "../gw"}, "letters, digits and ._-"),
+    ("POST", "/v1/tokens", {**INSTANCE, "instance": "g" * 129}, "at most 128"),
     ("POST", "/v1/tokens", {"name": "t", "role": "admin", "namespaces": ["_system"]}, "names"),
 ]
 
