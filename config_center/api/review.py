@@ -25,7 +25,7 @@ class PolicyBody(Body):
 
 
 class FreezeBody(Body):
-    """Why; whoever is stopped reads it."""
+    """Why; whoever is stopped reads it, and so does whoever reads anything of the namespace."""
 
     reason: str = Field(min_length=1, max_length=500)
 
@@ -59,7 +59,10 @@ class ApprovalBody(Body):
 
 
 async def get_policy(call: Call) -> web.Response:
-    """The rules of a namespace, and whether it or the whole center is frozen."""
+    """
+    The rules of a namespace, and whether it or the whole center is frozen: all of it holds for
+    every key, so it is told to whoever reaches some. It names none.
+    """
     return answer(call.service.policies.show(call.ns))
 
 
@@ -160,7 +163,7 @@ async def withdraw_draft(call: Call) -> web.Response:
 
 ROUTES = (
     Route("GET", _NS + "/policy", "read", "Rules of a namespace", get_policy,
-          parameters=(AT_LEAST,)),
+          parameters=(AT_LEAST,), about="part"),
     Route("PUT", _NS + "/policy", "admin", "Set rules", put_policy, PolicyBody,
           (IDEMPOTENCY, URGENT)),
     Route("POST", _NS + "/freeze", "operate", "Stop publishing", freeze_namespace, FreezeBody,

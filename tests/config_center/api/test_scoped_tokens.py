@@ -11,6 +11,7 @@ import aiohttp
 
 from client_sdk.reports import Report, report_key
 from config_center.api import ROUTES
+from config_center.review.policy import RULES
 from tests.config_center.api.world import NS, QUICK, Http, http
 from tests.until import until
 
@@ -146,6 +147,29 @@ async def test_a4_lists_and_hints_show_what_is_within_the_prefix(tmp_path: Path)
         detail = (await one("GET", f"{NS}/keys/llm.x"))[1]["detail"]
         assert "llm.x" in detail
         assert "llmx" not in detail
+
+
+async def test_a4_the_rules_of_a_namespace_are_told_to_whoever_they_bind(tmp_path: Path) -> None:
+    """They hold for every key and name none; whose changes they stop, and why, is told as well."""
+    async with http(tmp_path) as api:
+        await publish(api, "tts", comment="salary")
+        await api("PUT", f"{NS}/policy", {"staged": True})
+        await api("POST", f"{NS}/freeze", {"reason": "incident 4711"})
+        one, _ = await made(api, "admin", scopes=PREFIXED)
+
+        told = (await one("GET", f"{NS}/policy"))[1]
+
+        assert told == (await api("GET", f"{NS}/policy"))[1]
+        assert set(told) == {"namespace", *RULES, "frozen", "center"}
+        assert (told["staged"], told["frozen"]["reason"]) == (True, "incident 4711")
+        for method, path, body in (
+            ("PUT", f"{NS}/policy", {"staged": False}),
+            ("POST", f"{NS}/freeze", {"reason": "mine"}),
+            ("GET", "/v1/freeze", None),
+        ):
+            assert await refusal(one, method, path, body) == "403 forbidden"
+        await api("PUT", OTHER)
+        assert await refusal(one, "GET", f"{OTHER}/policy") == "404 not-found"
 
 
 async def test_a4_what_is_signed_as_a_whole_takes_a_token_without_a_prefix(tmp_path: Path) -> None:

@@ -150,6 +150,14 @@ async def test_with_a_token_of_a_prefix_it_shows_and_follows_what_is_within(tmp_
         await service.put("prod", "llm.en", Put(value="one"), ADMIN)
         await expect(b.page.locator("#keys")).to_contain_text("llm.en")
         await expect(b.page.locator("#keys")).not_to_contain_text("tts")
+
+        await b.page.get_by_role("button", name="llm.cn").click()
+        await expect(b.page.locator("#publish")).to_be_visible()
+        await expect(b.page.locator("#as-draft")).to_be_hidden()  # nobody asks for two persons
+        await service.policies.set_rules("prod", {"two_person": True}, ADMIN)
+        await b.page.locator("#namespace").select_option("prod")
+        await b.page.get_by_role("button", name="llm.cn").click()
+        await expect(b.page.locator("#as-draft")).to_be_visible()
         assert b.errors == []
 
 
