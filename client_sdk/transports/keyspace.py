@@ -19,6 +19,7 @@ one script may touch them. Layout (frames and rows are those of ``records`` and 
     cc:{ns}:dig     HASH    bucket -> hash (a hint; the signed root proves it)
     cc:{ns}:ring    HASH    data-key id -> KEK:BASE64, the wrapped key
     cc:{ns}:trust   STRING  the root-signed list of signing keys
+    cc:{ns}:new:<random>:cur, :dig   what one restore makes ready to take the place of cur and dig
     cc:{ns}:events  channel frames of records and beats
 
 While a slot of a cluster moves, a script runs only where all keys that it names are there. So those
@@ -42,9 +43,14 @@ class Keyspace:
     def _name(self, part: str) -> str:
         return f"cc:{{{self.ns}}}:{part}"
 
-    def beside(self, name: str, who: str) -> str:
-        """Where ``who`` makes ready what is to take the place of ``name``."""
-        return f"{name}:new:{who}"
+    @property
+    def new(self) -> str:
+        """What everything begins with that a restore makes ready."""
+        return self._name("new:")
+
+    def beside(self, name: str, attempt: str) -> str:
+        """Where one attempt makes ready what is to take the place of ``name``."""
+        return f"{self.new}{attempt}:{name.rpartition(':')[2]}"
 
     @property
     def head(self) -> str:

@@ -238,11 +238,12 @@ class Pruner:
             await self._step(drop)
 
     async def _collect(self, ledger: Ledger) -> None:
-        """Large bodies of the store that nothing there names any more; now and then."""
+        """What lies in the store and nothing there names any more; now and then."""
         now = self._clock_ms()
         if now - self._collected_at.get(ledger.ns, 0) < self._keep.grace * 500:
             return
         self._collected_at[ledger.ns] = now
+        await ledger.store.remove_unfinished(ledger.ns, self._keep.grace)
         idle = await ledger.store.idle_bodies(ledger.ns)
         if not any(seconds > self._keep.grace for seconds in idle.values()):
             return

@@ -220,3 +220,10 @@ class Store(ABC):
     @abstractmethod
     async def remove_bodies(self, ns: str, hashes: Sequence[str], idle: float) -> int:
         """Remove those that nobody wrote or read for ``idle`` seconds; how many went."""
+
+    @abstractmethod
+    async def remove_unfinished(self, ns: str, idle: float) -> int:
+        """
+        Remove what a restore made ready and left, when nobody wrote to it for ``idle`` seconds; how
+        much went.
+        """

@@ -1,8 +1,8 @@
--- Remove bodies that nobody wrote or read for a while.
+-- Remove what nobody wrote or read for a while.
 --
--- KEYS  bodies  ARGV  1 seconds
--- Whoever asks has read that nothing names them. A commit writes its bodies anew before it names
--- them, so one that is named since is young; both are looked at in one step here.
+-- KEYS  bodies, or what restores made ready  ARGV  1 seconds
+-- Whoever asks has read that nothing names these bodies. A commit writes its bodies anew before it
+-- names them, so one that is named since is young; both are looked at in one step here.
 local gone = 0
 for _, name in ipairs(KEYS) do
   local idle = redis.call('OBJECT', 'IDLETIME', name)

@@ -199,6 +199,10 @@ class MemoryStore(Store):
     async def remove_bodies(self, ns: str, hashes: Sequence[str], idle: float) -> int:
         return 0
 
+    async def remove_unfinished(self, ns: str, idle: float) -> int:
+        """Nothing is made ready here."""
+        return 0
+
     def _tell(self, ns: str, frame: bytes) -> None:
         for listener in self.listeners:
             listener(ns, frame)

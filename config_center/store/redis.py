@@ -18,6 +18,7 @@ import asyncio
 import logging
 import secrets
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis.asyncio.retry import Retry
@@ -149,23 +150,25 @@ class RedisStore(RingsOnRedis):
 
     async def restore(self, pending: Pending, ring: Ring, ids: Sequence[Restored]) -> CommitOutcome:
         keys = Keyspace(pending.record.header.ns)
+        # Beside the place where they belong: half of it is no namespace. And where no other attempt
+        # writes, not even one of ours whose last command is still under way.
+        attempt = secrets.token_hex(8)
+        rows, hashes = (keys.beside(name, attempt) for name in (keys.current, keys.digests))
+        info = await self._read(keys.ns, lambda redis: redis.info("replication"))
+        await self._fill(keys.ns, hashes, hashes_of(pending))
         for sha, body in large_bodies(pending).items():
             await self._keep(keys, {keys.body(sha): body})
-        # Beside the place where they belong, and where others restore: half of it is no namespace.
-        beside = {keys.beside(keys.current, self._name): rows_of(pending)}
-        beside[keys.beside(keys.digests, self._name)] = hashes_of(pending)
-        await self._read(keys.ns, lambda redis: redis.unlink(*beside))
-        for name, rows in beside.items():
-            for at in range(0, len(rows), _ROWS_AT_ONCE):
-                await self._fill(keys.ns, name, dict(rows[at : at + _ROWS_AT_ONCE]))
         if ring:
             await self.write_ring(keys.ns, ring)
+        await self._fill(keys.ns, rows, rows_of(pending))
         names = [keys.head, keys.log, keys.current, keys.digests, keys.ids, keys.id_times]
-        args = restored_args(pending.record, ids, _now())
-        outcome = _outcome(await self._run(keys, "restore", [*names, *beside], args))
-        if not isinstance(outcome, Committed):
-            await self._read(keys.ns, lambda redis: redis.unlink(*beside))
-        return outcome
+        args = restored_args(pending, info["master_replid"], ids, _now())
+        reply = await self._run(keys, "restore", [*names, rows, hashes], args)
+        if reply[0] != b"OK":
+            await self._read(keys.ns, lambda redis: redis.unlink(rows, hashes))
+        if reply[0] == b"UNPREPARED":
+            raise StoreDown(f"the store restarted or was emptied while {keys.ns} was put back")
+        return _outcome(reply)
 
     async def commit(
         self, ns: str, expected: Mark, pendings: Sequence[Pending], *, adopt: bool = False
@@ -303,6 +306,11 @@ class RedisStore(RingsOnRedis):
         gone = await self._read(ns, lambda redis: Collector(redis).remove(keys, hashes, idle))
         return int(gone)
 
+    async def remove_unfinished(self, ns: str, idle: float) -> int:
+        keys = Keyspace(ns)
+        gone = await self._read(ns, lambda redis: Collector(redis).remove_unfinished(keys, idle))
+        return int(gone)
+
     async def facts(self) -> StoreFacts | Mapping[str, StoreFacts | str]:
         return await self._speak(self._servers.facts())
 
@@ -338,8 +346,9 @@ class RedisStore(RingsOnRedis):
         except RedisError as error:
             raise StoreDown(words_of(error, url)) from error
 
-    async def _fill(self, ns: str, name: str, rows: dict[Any, Any]) -> None:
-        await self._read(ns, lambda redis: redis.hset(name, mapping=rows))
+    async def _fill(self, ns: str, name: str, rows: Sequence[tuple[Any, Any]]) -> None:
+        for at in range(0, len(rows), _ROWS_AT_ONCE):
+            await self._read(ns, partial(_set, name, dict(rows[at : at + _ROWS_AT_ONCE])))
 
     async def _write_large(self, keys: Keyspace, pendings: Sequence[Pending]) -> None:
         records = [pending.record for pending in pendings]
@@ -371,6 +380,10 @@ class RedisStore(RingsOnRedis):
             await self._read(keys.ns, lambda redis: trim(redis, keys.log, self._retention, now))
         except (StoreDown, StoreRefused) as error:
             log.warning("the log of %s could not be trimmed: %s", keys.ns, error)
+
+
+def _set(name: str, rows: dict[Any, Any], redis: redis.Redis) -> Awaitable[Any]:
+    return redis.hset(name, mapping=rows)
 
 
 def _outcome(reply: list[bytes]) -> CommitOutcome:

@@ -63,9 +63,13 @@ def is_inline(record: Record) -> bool:
     return sum(map(len, record.bodies.values())) <= INLINE_LIMIT
 
 
-def restored_args(record: Record, ids: Sequence[Restored], now: int) -> list[Any]:
-    """What ``restore`` is told, behind the channel and its command."""
-    args: list[Any] = [*record.position, record.c.hex(), record.encode(), now]
+def restored_args(pending: Pending, rid: str, ids: Sequence[Restored], now: int) -> list[Any]:
+    """
+    What ``restore`` is told, behind the channel and its command; ``rid`` is the replication id from
+    before all that was made ready.
+    """
+    record, rows = pending.record, "1" if pending.entries else "0"
+    args: list[Any] = [*record.position, record.c.hex(), record.encode(), now, rid, rows]
     for each in (Restored(record.header.id, record.position, record.c, ""), *ids):
         args += [each.id, f"{each.position.e} {each.position.v} {each.c.hex()} {each.req_hash}"]
     return args

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import redis.asyncio as redis
 
 from client_sdk.contents import Op, Rollout
 from client_sdk.records import START, Position
@@ -516,12 +517,15 @@ async def test_a_journal_that_fails_while_the_store_is_away_is_said_and_nothing_
 async def test_bodies_of_the_store_go_when_neither_log_nor_entry_names_them(
     tmp_path: Path,
 ) -> None:
+    """And with them what a restore made ready whose center was killed."""
     with running() as server:
+        raw = redis.Redis.from_url(server.url)
         store = RedisStore(server.url, Retention(records=2, seconds=0))
         async with center(tmp_path, store) as registry:
             ledger = registry.get("default")
             for number in range(12):  # the log is trimmed to the newest two or three of them
                 await ledger.submit(draft("k", f"{number}" * 20_000))
+            await raw.hset("cc:{default}:new:0:cur", "k", "a row")
             before = await store.idle_bodies("default")
             named = {c.sha256 for c in ledger.state.entries["k"].contents}
             log = await store.read_log("default", START)
@@ -529,6 +533,7 @@ async def test_bodies_of_the_store_go_when_neither_log_nor_entry_names_them(
 
             await pruner(registry, Keep(grace=3600)).prune(ledger)
             assert set(await store.idle_bodies("default")) == set(before)
+            assert await raw.exists("cc:{default}:new:0:cur")
             await pruner(registry, Keep(grace=-1)).prune(ledger)
             after = await store.idle_bodies("default")
             image = await store.read_image("default")
@@ -536,8 +541,10 @@ async def test_bodies_of_the_store_go_when_neither_log_nor_entry_names_them(
             assert len(before) == 12
             assert 0 < len(named) < 12
             assert set(after) == named
+            assert not await raw.exists("cc:{default}:new:0:cur")
             assert image.missing() == set()
         await store.close()
+        await raw.aclose()
 
 
 async def test_a_namespace_that_ended_is_not_taken_up_again_at_a_restart(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ async def test_two_that_restore_in_the_same_moment_do_not_mix() -> None:
             return await super()._run(keys, name, *given, **more)
 
     class Dying(RedisStore):
-        async def _fill(self, ns: str, name: str, rows: object) -> None:
+        async def _run(self, *given: Any, **more: Any) -> list[bytes]:
             raise StoreDown("killed")
 
     history = History()
@@ -88,6 +88,81 @@ async def test_two_that_restore_in_the_same_moment_do_not_mix() -> None:
         assert image.prove("ns", verifier()) == history.state
         await store.close()
         await other.close()
+
+
+@pytest.mark.parametrize("what", ["emptied", "restarted"])
+@pytest.mark.parametrize("before", ["the rows", "the script"])
+async def test_what_a_server_lost_while_it_was_made_ready_is_not_put_in_its_place(
+    before: str, what: str
+) -> None:
+    """The script renamed what was there: a head without rows, or rows without bodies and ring."""
+
+    class Unlucky(RedisStore):
+        luck = 0
+
+        async def _fill(self, ns: str, name: str, rows: Any) -> None:
+            if before == "the rows" and name.endswith(":cur"):
+                await self.strike()
+            await super()._fill(ns, name, rows)
+
+        async def _run(self, keys: Keyspace, name: str, *given: Any, **more: Any) -> list[bytes]:
+            if before == "the script":
+                await self.strike()
+            return await super()._run(keys, name, *given, **more)
+
+        async def strike(self) -> None:
+            self.luck += 1
+            if self.luck == 1:
+                if what == "restarted":
+                    await asyncio.to_thread(server.restart)
+                else:
+                    await raw.flushall()
+
+    history = History()
+    history.add(*(put(f"k{number}", "x" * 20_000) for number in range(3)))
+    with running() as server:
+        store, raw = Unlucky(server.url), redis.Redis.from_url(server.url)
+        await store.open()
+
+        with pytest.raises(StoreDown):
+            await store.restore(pending(history), {"dek": "kek:AAAA"}, [])
+        assert not await raw.exists("cc:{ns}:head")
+        assert await store.restore(pending(history), {"dek": "kek:AAAA"}, []) == Committed()
+
+        image = await store.read_image("ns")
+        assert image is not None
+        assert (image.missing(), image.ring) == (set(), {"dek": "kek:AAAA"})
+        assert image.prove("ns", verifier()) == history.state
+        assert await raw.keys("cc:{ns}:new:*") == []
+        await raw.aclose()
+        await store.close()
+
+
+@pytest.mark.parametrize(
+    "program", ["valkey", pytest.param("redis", marks=pytest.mark.redis_server)]
+)
+async def test_what_a_center_that_was_killed_made_ready_goes_after_a_while(program: str) -> None:
+    class Dying(RedisStore):
+        async def _run(self, *given: Any, **more: Any) -> list[bytes]:
+            raise StoreDown("killed")
+
+    history = History()
+    history.add(put("k", 1))
+    with running(None if program == "valkey" else shutil.which("redis-server")) as server:
+        store, raw = Dying(server.url), redis.Redis.from_url(server.url)
+        await store.open()
+        with pytest.raises(StoreDown):
+            await store.restore(pending(history), {}, [])
+        left = await raw.keys("cc:{ns}:new:*")
+
+        assert len(left) == 2
+        assert await store.remove_unfinished("ns", 3600) == 0  # somebody may be at it
+        assert await store.remove_unfinished("other", 0) == 0
+        assert sorted(await raw.keys("*")) == sorted(left)
+        assert await store.remove_unfinished("ns", 0) == 2
+        assert await raw.keys("*") == []
+        await raw.aclose()
+        await store.close()
 
 
 async def test_a_namespace_begins_once(store: Store) -> None:
