@@ -129,9 +129,11 @@ class Driver:
 
     async def close(self) -> None:
         """Stop both tasks and let go of the path."""
-        await ended(*self._tasks)
-        if self._found is not None:
-            await self._found.close()
+        try:
+            await ended(*self._tasks)
+        finally:
+            if self._found is not None:
+                await self._found.close()
 
     # -- the follower -------------------------------------------------------------------------
 
@@ -181,9 +183,11 @@ class Driver:
             await link.run(scouting, subscribed=found is not None)
         finally:
             self.transport = None
-            await ended(scouting)
-            self._arrive(scouting)
-            await transport.close()
+            try:
+                await ended(scouting)
+            finally:
+                self._arrive(scouting)
+                await transport.close()
 
     def _arrive(self, scouting: Scouting | None) -> None:
         """Take over what the scout found, also where the present path ended in the same moment."""

@@ -27,7 +27,7 @@ from client_sdk.errors import MissingExtra, NotVerified, TransportDown
 from client_sdk.image import Image
 from client_sdk.records import Position, Record, decode, unpack
 from client_sdk.transports.base import Event, Frame, Pong, Subscribed, Transport
-from client_sdk.waiting import in_time
+from client_sdk.waiting import ended, in_time, undisturbed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -224,10 +224,11 @@ class HttpTransport(Transport):
         await self._request("POST", f"{self._ns_url}/reports", data=frame)
 
     async def close(self) -> None:
-        for task in (self._reading, self._opening):
-            while task is not None and not task.done():
-                task.cancel()  # again: a cancellation can be swallowed inside wait_for
-                await asyncio.wait((task,), timeout=0.2)
+        # Whoever ends a task asks again until it has ended, so a close is cancelled half way.
+        await undisturbed(asyncio.ensure_future(self._let_go()))
+
+    async def _let_go(self) -> None:
+        await ended(self._reading, self._opening)
         opening = self._opening
         if opening is not None and not opening.cancelled() and opening.exception() is None:
             opening.result().close()

@@ -16,6 +16,7 @@ from client_sdk.errors import ConfigError, TransportDown
 from client_sdk.replica import Replica
 from client_sdk.route import Pace
 from client_sdk.steps import Advance, Timing
+from client_sdk.waiting import undisturbed
 from tests.client_sdk.wire import Wire, no_list
 from tests.history import History, put, verifier
 from tests.until import until
@@ -227,9 +228,20 @@ async def test_a_path_that_fails_in_a_way_nobody_thought_of_is_tried_again() -> 
         assert world.driver.failure == "RuntimeError: bug"
 
 
-async def test_closing_leaves_nothing_open_also_while_it_scouts() -> None:
+class Lingering(Wire):
+    """Its close takes longer than whoever ends a task waits before he asks again."""
+
+    async def close(self) -> None:
+        try:
+            await undisturbed(asyncio.ensure_future(asyncio.sleep(0.05)))
+        finally:
+            await super().close()
+
+
+@pytest.mark.parametrize("kind", [Wire, Lingering])
+async def test_closing_leaves_nothing_open_also_while_it_scouts(kind: type[Wire]) -> None:
     history = History()
-    redis, http = Wire(history, "redis"), Wire(history, "http")
+    redis, http = kind(history, "redis"), Wire(history, "http")
     redis.failures["open"] = TransportDown("refused")
     world = World([redis], [http])
     async with world.running():

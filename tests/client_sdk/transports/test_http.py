@@ -113,6 +113,29 @@ async def test_who_stops_waiting_in_the_middle_of_an_event_loses_nothing_of_it()
         assert await asyncio.wait_for(path.receive(), 5.0) == Frame(b"frame")
 
 
+async def silent(request: web.Request) -> web.StreamResponse:
+    response = await begun(request)
+    await asyncio.Event().wait()
+    return response
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+async def test_a_close_that_is_cancelled_closes_all_the_same(steps: int) -> None:
+    """On a busy machine the second asking of whoever ended the follower came in the middle."""
+    async with center(silent) as path:
+        await path.open()
+        await path.receive()
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(path.receive(), 0.01)  # its reading goes on
+        closing = asyncio.ensure_future(path.close())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.wait((closing,))
+
+        assert path._session.closed
+
+
 async def test_a_stream_that_ends_is_a_path_that_is_down() -> None:
     async with center(begun) as path:
         await path.open()
