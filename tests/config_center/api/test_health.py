@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from client_sdk.reports import Report, report_key
 from config_center.examining import Examiner
 from tests.config_center.api.world import NS, http
 from tests.config_center.test_reports import instance as token_of
+from tests.until import until
 
 
 async def test_a_fit_center_says_so_and_why(tmp_path: Path) -> None:
     async with http(tmp_path) as call:
         status, found, _ = await call("GET", "/v1/health/checks")
+        await until(
+            lambda: b"config_center_checks{" in call.center._metrics.render(call.center.service)
+        )
 
     assert status == 200
     assert found["fit"] is True
@@ -22,8 +28,9 @@ async def test_a_fit_center_says_so_and_why(tmp_path: Path) -> None:
 
 
 async def test_a_frozen_center_is_ready_and_fit_and_says_who_froze_it_everywhere(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(Examiner, "start", lambda self: None)  # its first look may come late
     async with http(tmp_path) as call:
 
         async def seen() -> tuple[list[str], bytes]:
