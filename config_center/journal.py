@@ -206,9 +206,9 @@ class Journal:
         row = await self.transact(lambda db: db.execute(query, (ns, change)).fetchone())
         return None if row is None else str(row[0])
 
-    async def above(self, ns: str, position: Position, limit: int = -1) -> list[Record]:
-        """History above a position, oldest first, with bodies; a negative limit is none."""
-        return await self.transact(lambda db: records_after(db, ns, position, limit))
+    async def above(self, ns: str, position: Position) -> list[Record]:
+        """History above a position, oldest first, with bodies."""
+        return await self.transact(lambda db: records_after(db, ns, position, -1))
 
     async def beyond(self, ns: str, position: Position) -> list[Record]:
         """The same with what is kept from before the base, which a restore may leave behind."""

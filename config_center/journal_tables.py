@@ -113,6 +113,28 @@ def records_after(
     return [with_bodies(db, raw, sig) for raw, sig in rows]
 
 
+def frames_after(
+    db: sqlite3.Connection, ns: str, after: Position, limit: int, size: int
+) -> list[bytes]:
+    """
+    The same as frames: at most ``limit``, and none behind the one with which they have ``size``
+    bytes together. Of what is left nothing is read.
+    """
+    rows = db.execute(
+        f"SELECT header, sig FROM rows WHERE ns = ? AND (e, v) > (?, ?) AND {HISTORY} "
+        "ORDER BY e, v LIMIT ?",
+        (ns, *after, limit),
+    )
+    frames: list[bytes] = []
+    for raw, sig in rows:
+        frames.append(with_bodies(db, raw, sig).encode())
+        size -= len(frames[-1])
+        if size <= 0:
+            break
+    rows.close()
+    return frames
+
+
 def with_bodies(db: sqlite3.Connection, raw: bytes, sig: bytes) -> Record:
     """A record with the bodies that are kept."""
     record = record_of(raw, sig, {})

@@ -5,6 +5,10 @@ Whoever adopts first brings back what any of them acknowledged, if it answers wi
 peer proves itself by a signature over the time and the path, made with a signing key of the common
 trust list: no token has to be handed round. What it sends proves itself again, line by line.
 A peer that is away costs the deadline once; what it alone has comes back when it does (C7).
+
+History comes in pages, so that neither side ever holds more than one of them and what was counted
+so far. It is asked for only as far as one adoption should have to bring back, and as it comes in
+time; what lies beyond is the peer's own to bring back, as orphans.
 """
 
 from __future__ import annotations
@@ -12,10 +16,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import logging
 import time
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
@@ -29,10 +34,13 @@ from config_center.checks.base import PeerFacts
 from config_center.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
+    from client_sdk.records import Position
     from client_sdk.signing import SigningKey, Verifier
     from config_center.ledger.ledger import Ledger
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -40,10 +48,12 @@ ROWS = "/v1/peer/rows"
 NAMESPACES = "/v1/peer/namespaces"
 _PREFIX = b"config-center/peer/1\n"
 _SCHEME = "Center"
-_WITHIN = 2.0
+_WITHIN = 2.0  # seconds, for each answer
+_IN_ALL = 10.0  # for all pages of one peer: a center that adopts serves nobody meanwhile
 _LET_BE = 5.0
 _CLOCKS_APART = 60.0
-_MOST = 64 * 1024 * 1024
+_MOST = 64 * 1024 * 1024  # bytes, of one answer and of all pages before the last
+_MOST_ROWS = 1_000  # a second of signatures
 
 
 class Peers:
@@ -61,9 +71,9 @@ class Peers:
 
     async def ask(self, ledger: Ledger) -> None:
         """Journal what they have above the head of ``ledger`` and this center has not."""
-        path = f"{ROWS}?{urlencode({'ns': ledger.ns, 'above': str(ledger.state.position)})}"
-        answers = await self._all(path)
-        found = [row for raw in answers for row in self._records(ledger.ns, raw)]
+        above = ledger.state.position
+        histories = await self._all(lambda http, url: self._history(http, url, ledger.ns, above))
+        found = [row for history in histories for row in history]
         counted = vouched(found, self._verifier, await self._held(ledger, found))
         rows = [row for row in found if row.c in counted]
         known = {row.c for row in rows if await ledger.journal.holds(ledger.ns, row.c)}
@@ -74,9 +84,9 @@ class Peers:
 
     async def know(self, ns: str) -> bool:
         """True when one of them has history of a namespace of this name."""
-        for raw in await self._all(NAMESPACES):
+        for raw in await self._all(lambda http, url: self._one(http, url, NAMESPACES)):
             try:
-                if ns in orjson.loads(raw):
+                if raw is not None and ns in orjson.loads(raw):
                     return True
             except (orjson.JSONDecodeError, TypeError):
                 continue
@@ -103,25 +113,33 @@ class Peers:
             return PeerFacts(url, problem)
         return PeerFacts(url, problem, apart)
 
-    def _records(self, ns: str, raw: bytes) -> Iterable[Record]:
-        try:
-            records = [Record.decode(frame) for frame in unpack(raw)]
-        except NotVerified as error:
-            log.warning("a peer answers what cannot be read: %s", error)
-            return []
-        return [record for record in records if record.header.ns == ns]
+    async def _history(
+        self, http: aiohttp.ClientSession, url: str, ns: str, above: Position
+    ) -> list[Record]:
+        """What one of them has above a position, page by page; so much of it as came in time."""
+        found: list[Record] = []
+        size = 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_IN_ALL):
+                while len(found) < _MOST_ROWS and size < _MOST:
+                    query = urlencode({"ns": ns, "above": str(above)})
+                    raw = await self._one(http, url, f"{ROWS}?{query}") or b""
+                    page = await asyncio.to_thread(_records, ns, raw)
+                    if not page or page[-1].position <= above:
+                        break
+                    found += page
+                    size, above = size + len(raw), page[-1].position
+        return found
 
     async def _held(self, ledger: Ledger, rows: Sequence[Record]) -> set[bytes]:
         return await ledger.journal.known(ledger.ns, [row.c for row in rows])
 
-    async def _all(self, path: str) -> list[bytes]:
+    async def _all(self, ask: Callable[[aiohttp.ClientSession, str], Awaitable[T]]) -> list[T]:
         if not self._urls:
             return []
         timeout = aiohttp.ClientTimeout(total=_WITHIN)
         async with aiohttp.ClientSession(timeout=timeout, trust_env=False) as http:
-            asked = [self._one(http, url, path) for url in self._urls]
-            found = await asyncio.gather(*asked)
-        return [raw for raw in found if raw is not None]
+            return await asyncio.gather(*(ask(http, url) for url in self._urls))
 
     async def _one(self, http: aiohttp.ClientSession, url: str, path: str) -> bytes | None:
         if time.monotonic() < self._away_until.get(url, 0.0):
@@ -137,6 +155,17 @@ class Peers:
             # Every namespace asks at a start: who is away must not cost a deadline each time.
             self._away_until[url] = time.monotonic() + _LET_BE
             return None
+
+
+def _records(ns: str, raw: bytes) -> list[Record]:
+    """Those of this namespace, by position; none of an answer that cannot be read."""
+    try:
+        records = [Record.decode(frame) for frame in unpack(raw)]
+    except NotVerified as error:
+        log.warning("a peer answers what cannot be read: %s", error)
+        return []
+    ours = [record for record in records if record.header.ns == ns]
+    return sorted(ours, key=lambda record: record.position)
 
 
 async def _whole(answer: aiohttp.ClientResponse) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 
 from aiohttp import web
 
@@ -10,25 +10,27 @@ from client_sdk.records import Position, pack
 from config_center import peers
 from config_center.api.context import Call, answer
 from config_center.api.route import BYTES, Parameter, Route
+from config_center.journal_tables import frames_after
 from config_center.problems import invalid
 
-_MOST_ROWS = 1_000
+_PAGE_ROWS = 500
+_PAGE_BYTES = 4 * 1024 * 1024  # and one change more
 _WHICH = (Parameter("ns", "a namespace"), Parameter("above", "EPOCH-REVISION"))
 
 
 async def get_rows(call: Call) -> web.Response:
     """
-    This center's history of a namespace above a position, bodies and all: as much as one adoption
-    can bring back. What lies beyond is this center's own to bring back, as orphans.
+    This center's history of a namespace above a position, oldest first, bodies and all: a page of
+    it. Whoever asks goes on above the last row, until there is none.
     """
     try:
         above = Position.parse(call.query("above") or "")
     except ValueError as error:
         raise invalid(str(error), parameter="above") from error
     registry = call.service.registry
-    rows = await registry.journal.above(call.query("ns") or "", above, _MOST_ROWS)
-    raw = await asyncio.to_thread(lambda: pack(row.encode() for row in rows))
-    return web.Response(body=raw, content_type=BYTES)
+    ns = call.query("ns") or ""
+    page = partial(frames_after, ns=ns, after=above, limit=_PAGE_ROWS, size=_PAGE_BYTES)
+    return web.Response(body=pack(await registry.journal.transact(page)), content_type=BYTES)
 
 
 async def list_known(call: Call) -> web.Response:

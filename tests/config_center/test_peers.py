@@ -12,17 +12,20 @@ from pathlib import Path
 import aiohttp
 import pytest
 import redis.asyncio as redis
+from aiohttp import web
 
 from client_sdk.errors import SettingInvalid
+from client_sdk.records import pack, unpack
 from config_center import peers
 from config_center.access import Actor
+from config_center.api import peer
 from config_center.center import Center
 from config_center.ledger.keeper import Rhythm
 from config_center.ledger.words import Mode
 from config_center.problems import Problem
 from config_center.publishing import Put
 from tests.config_center.api.world import center
-from tests.history import KEY, STRANGER, verifier
+from tests.history import KEY, STRANGER, History, put, verifier
 from tests.redis_server import running
 from tests.until import until
 
@@ -147,15 +150,65 @@ async def test_a_peer_that_is_away_or_talks_nonsense_costs_its_deadline_and_noth
         assert opened.registry.get("default").state is before
 
 
-async def test_an_answer_that_comes_in_many_pieces_is_read_to_its_end(tmp_path: Path) -> None:
-    async with two(tmp_path) as (a, b, _):
+async def test_history_comes_in_pages_of_a_bounded_size_and_is_read_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It came as one answer, as large as history was; each page still comes in many pieces."""
+    monkeypatch.setattr(peer, "_PAGE_BYTES", 300_000)
+    async with two(tmp_path) as (a, b, _), aiohttp.ClientSession() as http:
         mine = a.registry.get("default")
-        for number in range(6):
+        above = mine.state.position
+        for number in range(5):
             value = f"{number}" * 200_000
             await b.service.put("default", f"k{number}", Put(value=value), ADMIN)
+        path = f"{peers.ROWS}?ns=default&above={above}"
+        proof = peers.sign_in(a.registry.key, path, time.time())
+        async with http.get(b.url + path, headers=proof) as answer:
+            first = unpack(await answer.read())
+        monkeypatch.setattr(peer, "_PAGE_ROWS", 1)
 
         await a.registry.ask_peers(mine)
 
-        newest = await mine.journal.newest("default")
-        assert newest is not None
-        assert newest.position == b.registry.get("default").state.position
+        assert [len(frame) // 200_000 for frame in first] == [1, 1]
+        theirs = await b.registry.get("default").journal.above("default", above)
+        assert len(theirs) == 5
+        assert await mine.journal.above("default", above) == theirs
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "answers"),
+    [("repeats itself", 1, 2), ("breaks off", 1, 2), ("goes on for ever", 2, 2), ("is late", 0, 0)],
+)
+async def test_of_a_peer_that_never_ends_there_is_what_came_until_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, rows: int, answers: int
+) -> None:
+    monkeypatch.setattr(peers, "_IN_ALL", 0.0 if kind == "is late" else 60.0)
+    monkeypatch.setattr(peers, "_MOST_ROWS", 2 if kind == "goes on for ever" else 5)
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.query["above"])
+        if kind == "breaks off" and len(asked) > 1:
+            raise web.HTTPServiceUnavailable
+        at = 0 if kind == "repeats itself" else len(asked) - 1
+        return web.Response(body=pack([history.records[-9:][at].encode()]))
+
+    app = web.Application()
+    app.router.add_get(peers.ROWS, answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with center(tmp_path, STILL) as opened:
+        ledger, key = opened.registry.get("default"), opened.registry.key
+        history = History("default", key)
+        history.state, above = ledger.state, ledger.state.position
+        for number in range(9):
+            history.add(put("k", number, number + 1))
+
+        await peers.Peers((url,), key, opened.registry.verifier).ask(ledger)
+
+        found = await ledger.journal.above("default", above)
+    await runner.cleanup()
+    assert found == history.records[-9:][:rows]
+    assert len(asked) == answers
