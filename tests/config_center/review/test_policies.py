@@ -221,6 +221,27 @@ async def test_a5_a_lost_change_does_not_come_back_past_a_freeze_or_a_second_per
         await center.recovery.decide(NS, ident, "drop", ALICE)
 
 
+async def test_a_lost_change_needs_no_precondition_of_whoever_looked_and_decided(
+    tmp_path: Path,
+) -> None:
+    store = MemoryStore()
+    async with service(tmp_path, store) as center:
+        await put(center, "lost")
+        ledger = center.ledger(NS)
+        assert ledger.head is not None
+        lost = ledger.head
+        await put(center, "since then")
+        await ledger.journal.mark([lost.c], "orphan")
+        store.spaces[NS].ids -= {lost.header.id}
+        await center.policies.set_rules(NS, {"precondition": True}, ALICE)
+        assert await refusal(put(center, "mine")) == "precondition-required"
+
+        await center.recovery.decide(NS, lost.header.id, "replay", ALICE)
+
+        shown = orjson.loads(center.key_bytes(NS, "prompt")[0])
+        assert (shown["value"], shown["version"], shown["author"]) == ("lost", 3, "pat")
+
+
 async def test_old_rules_that_were_lost_do_not_come_back_by_one_person(tmp_path: Path) -> None:
     """An orphan of the policy, from before two persons were needed."""
     async with service(tmp_path) as center:
