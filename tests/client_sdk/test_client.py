@@ -15,7 +15,7 @@ from tests.config_center.api.world import center
 from tests.until import until
 
 QUICK = Timing(silence=0.3, pong=0.3, check=1.0)
-WITHIN = 10.0
+WITHIN = 30.0
 
 
 class Heard:

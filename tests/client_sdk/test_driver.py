@@ -23,7 +23,7 @@ from tests.until import until
 
 TIMING = Timing(silence=0.05, pong=0.05, report=0.05)
 PACE = Pace(base=0.001, cap=0.002, steady=5.0, proof=0.05)
-WITHIN = 10.0
+WITHIN = 30.0
 
 
 class World:

@@ -23,7 +23,7 @@ from tests.history import ROOT, History, put, verifier
 from tests.until import until
 
 QUICK = Timing(silence=0.05, pong=0.05, report=0.05)
-WITHIN = 10.0
+WITHIN = 30.0
 
 
 @dataclass

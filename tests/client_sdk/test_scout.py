@@ -14,7 +14,7 @@ from tests.history import History
 from tests.until import until
 
 TIMING = Timing(silence=0.02, pong=0.02)
-WITHIN = 10.0
+WITHIN = 30.0
 
 
 async def found(*wires: Wire, proof: float = 0.1) -> tuple[int, object]:

@@ -21,7 +21,7 @@ async def until(condition):
         while not condition():  # noqa: ASYNC110  # what is waited for happens in other threads too
             await asyncio.sleep(0.001)
 
-    await asyncio.wait_for(poll(), 5)
+    await asyncio.wait_for(poll(), 30)
 
 
 def replaced(op, **members):

@@ -56,7 +56,7 @@ async def client_of(store):
         await client.aclose()
 
 
-async def until(condition, seconds=15.0):
+async def until(condition, seconds=30.0):
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110  # a process elsewhere sets no event here
             await asyncio.sleep(0.01)
@@ -288,7 +288,8 @@ async def test_a_server_that_never_answers_is_ended_at_the_deadline(tmp_path, ru
     with pytest.raises(StoreUnavailable, match=r"is silent after 0.5 s"):
         await store.start()
 
-    assert not alive(int((run_dir / "pid").read_text()))
+    written = run_dir / "pid"  # by a shell that had half a second
+    assert not written.exists() or not alive(int(written.read_text()))
 
 
 async def test_a_start_that_is_cancelled_leaves_no_server_and_no_lock(tmp_path, run_dir):

@@ -34,7 +34,7 @@ def get(center: Service, key: str) -> dict[str, Any]:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 (what is awaited has no event)
             await asyncio.sleep(0.01)
 

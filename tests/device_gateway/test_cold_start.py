@@ -30,7 +30,9 @@ class GatewayProcess:
         assert self._process.stdout is not None
         async with asyncio.timeout(WITHIN):
             while not self.admin:
-                word, _, url = (await self._process.stdout.readline()).decode().partition(" ")
+                line = (await self._process.stdout.readline()).decode()
+                assert line, "it ended before it said where it listens"
+                word, _, url = line.partition(" ")
                 self.ota = url.strip() if word == "devices" else self.ota
                 self.admin = url.strip() if word == "admin" else self.admin
 

@@ -70,6 +70,6 @@ async def open_and_stop_reading(device):
 
 
 async def wait_for(holds):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not holds():  # noqa: ASYNC110 (nothing to wait on from outside)
             await asyncio.sleep(0.005)

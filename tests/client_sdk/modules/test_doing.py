@@ -88,7 +88,7 @@ async def test_an_overdue_coroutine_is_cancelled():
 
     with pytest.raises(Overdue, match=r"after 0\.01 s"):
         await Steps().run(slow, deadline=0.01)
-    await asyncio.wait_for(ended.wait(), 2)
+    await asyncio.wait_for(ended.wait(), 20)
 
 
 @pytest.mark.parametrize("leave", ["deadline", "cancel"])
@@ -118,7 +118,7 @@ async def test_what_a_step_gives_after_it_was_left_behind_goes_to_late(leave, ki
     with pytest.raises((Overdue, asyncio.CancelledError)):
         await work
     go.set()
-    assert await asyncio.wait_for(late.get(), 2) == "made"
+    assert await asyncio.wait_for(late.get(), 20) == "made"
 
 
 async def test_a_late_failure_is_nobodys_result():

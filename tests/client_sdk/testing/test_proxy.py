@@ -12,7 +12,7 @@ import pytest
 from client_sdk.testing.proxy import TO_CLIENT, FaultyTcp
 from tests.until import until
 
-WITHIN = 10.0
+WITHIN = 30.0
 
 
 @contextlib.asynccontextmanager

@@ -27,7 +27,9 @@ STREAM = {"Content-Type": "text/event-stream"}
 
 
 @contextlib.asynccontextmanager
-async def center(watch: Handler, ring: Handler | None = None) -> AsyncIterator[HttpTransport]:
+async def center(
+    watch: Handler, ring: Handler | None = None, timeout: float = 10.0
+) -> AsyncIterator[HttpTransport]:
     """A center whose stream is ``watch``, and the path to it."""
     app = web.Application()
     if ring is not None:
@@ -37,7 +39,7 @@ async def center(watch: Handler, ring: Handler | None = None) -> AsyncIterator[H
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    path = HttpTransport(f"http://127.0.0.1:{runner.addresses[0][1]}", "default", timeout=0.5)
+    path = HttpTransport(f"http://127.0.0.1:{runner.addresses[0][1]}", "default", timeout=timeout)
     try:
         yield path
     finally:
@@ -61,9 +63,9 @@ async def test_a_refusal_whose_words_never_come_is_given_up() -> None:
         await asyncio.Event().wait()
         return response
 
-    async with center(watch) as path:
+    async with center(watch, timeout=0.5) as path:
         with pytest.raises(TransportDown):
-            await asyncio.wait_for(path.open(), 5.0)
+            await asyncio.wait_for(path.open(), 20.0)
 
 
 FRAME = b"event: record\ndata: " + base64.b64encode(b"frame") + b"\n\n"
@@ -110,7 +112,7 @@ async def test_who_stops_waiting_in_the_middle_of_an_event_loses_nothing_of_it()
             await asyncio.wait_for(path.receive(), 0.1)
         rest.set()
 
-        assert await asyncio.wait_for(path.receive(), 5.0) == Frame(b"frame")
+        assert await asyncio.wait_for(path.receive(), 30.0) == Frame(b"frame")
 
 
 async def silent(request: web.Request) -> web.StreamResponse:
@@ -256,9 +258,10 @@ async def test_a_read_that_is_too_many_is_asked_again_and_the_stream_stays() -> 
             return web.json_response({}, status=429, headers={"Retry-After": "1"})
         return web.json_response({"dek": "wrapped"})
 
-    async with center(watch, ring) as path:  # it waits 0.5 s at most for one answer
+    async with center(watch, ring) as path:
         await path.open()
         assert await path.receive() == Subscribed()
+        path._timeout = 0.5  # nor does it wait longer than for an answer
 
         assert await path.read_ring() == {"dek": "wrapped"}
 

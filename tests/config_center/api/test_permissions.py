@@ -231,7 +231,7 @@ async def raw(api: Http, target: str, **headers: str) -> int:
     lines += [f"{name}: {value}" for name, value in headers.items()]
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
-    async with asyncio.timeout(5.0):
+    async with asyncio.timeout(30.0):
         head = await reader.readline()
     writer.close()
     return int(head.split()[1])

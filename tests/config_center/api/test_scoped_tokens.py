@@ -193,7 +193,7 @@ async def events(api: Http, path: str, until: bytes) -> bytes:
     headers = {"Authorization": f"Bearer {api.token}"}
     read = b""
     async with (
-        asyncio.timeout(5.0),
+        asyncio.timeout(30.0),
         aiohttp.ClientSession(headers=headers) as session,
         session.get(api.url + path) as stream,
     ):
@@ -308,7 +308,7 @@ async def test_a_stream_ends_with_its_token(tmp_path: Path) -> None:
             one, about = await made(api, "reader", ttl=3600)
             headers = {"Authorization": f"Bearer {one.token}"}
             async with (
-                asyncio.timeout(5.0),
+                asyncio.timeout(30.0),
                 aiohttp.ClientSession(headers=headers) as session,
                 session.get(f"{api.url}{NS}/watch") as stream,
             ):

@@ -17,7 +17,7 @@ from config_center.store.redis import RedisStore
 from tests.config_center.ledger.world import QUICK, center, draft
 from tests.redis_server import running
 
-WITHIN = 10.0
+WITHIN = 30.0
 
 
 async def until(condition: object) -> None:

@@ -58,7 +58,7 @@ async def test_who_publishes_while_an_outcome_is_unknown_is_refused_and_does_not
         assert ledger.readiness()["mode"] == "store-unavailable"
 
         with pytest.raises(Problem) as refused:
-            await asyncio.wait_for(ledger.submit(draft("k", 2)), 5.0)
+            await asyncio.wait_for(ledger.submit(draft("k", 2)), 30.0)
         store.stalled = False
         await until(lambda: ledger.mode is Mode.READY and not ledger.doubt)
         done = await ledger.submit(draft("k", 3))

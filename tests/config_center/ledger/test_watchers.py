@@ -21,7 +21,7 @@ async def test_everybody_hears_every_message_in_its_order() -> None:
     for message in numbers(5):
         all_of_them.offer(message)
 
-    heard = [[await asyncio.wait_for(anext(each), 5) for _ in range(5)] for each in listeners]
+    heard = [[await asyncio.wait_for(anext(each), 30) for _ in range(5)] for each in listeners]
 
     assert heard == [numbers(5)] * 100
 
@@ -52,8 +52,8 @@ async def test_who_comes_later_hears_what_is_offered_later_and_who_left_nothing(
     late = all_of_them.add()
     all_of_them.offer("second")  # type: ignore[arg-type]
 
-    assert await asyncio.wait_for(anext(late), 5) == "second"
-    assert [await asyncio.wait_for(anext(early[99]), 5) for _ in range(2)] == [0, "second"]
+    assert await asyncio.wait_for(anext(late), 30) == "second"
+    assert [await asyncio.wait_for(anext(early[99]), 30) for _ in range(2)] == [0, "second"]
     all_of_them.close("the center stops")
     assert [each async for each in late] == []
 
