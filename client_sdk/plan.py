@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from client_sdk.errors import SettingInvalid
 from client_sdk.keks import Keks, KekSource, open_source
 from client_sdk.keks.base import Kek
-from client_sdk.settings import ClientSettings, check_namespace, parse_urls
+from client_sdk.settings import ClientSettings, check_instance, check_namespace, parse_urls
 from client_sdk.transports import open_transport
 from client_sdk.trust_store import MeetingPlace
 
@@ -82,7 +82,7 @@ class Plan:
     ) -> Plan:
         """What was given; the environment says the rest. Raises SettingInvalid."""
         environment = ClientSettings.from_environment()
-        name = instance or platform.node().lower()
+        name = check_instance(instance or platform.node().lower())
         ns = check_namespace(namespace or environment.namespace)
         return cls(
             addresses=parse_urls(url) if url else environment.urls,

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from client_sdk import Client, ForkedClient, NotTrusted, StateInUse, Unavailable
+from client_sdk.errors import SettingInvalid
 from client_sdk.steps import Timing
 from tests.config_center.api.world import center
 from tests.until import until
@@ -97,6 +98,14 @@ async def test_a_corrupt_snapshot_is_set_aside_for_the_one_before(tmp_path: Path
     async with connect(url, home, token, timeout=0.3, defaults={"greeting": "packed"}) as client:
         assert client.get("greeting") in ("one", "packed")
     assert list(home.glob("*.corrupt-*"))
+
+
+@pytest.mark.parametrize("name", ["gw 7", "../gw", "-gw", "g" * 129])
+def test_a_name_that_no_token_speaks_for_is_refused_wherever_the_state_lies(
+    tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(SettingInvalid, match="for example gw-7"):
+        Client.connect("http://127.0.0.1:1", instance=name, state=tmp_path)
 
 
 async def test_with_nothing_at_all_it_says_what_was_tried(tmp_path: Path) -> None:
