@@ -24,7 +24,9 @@ from client_sdk.data_keys import SHREDDED
 from client_sdk.errors import NotVerified
 from client_sdk.image import Image, Proven
 from client_sdk.signing import REVOKED
+from config_center.journal import JournalDown
 from config_center.ledger.recovery import adopt, require_newer_than_base, restore
+from config_center.ledger.rings import is_about_ring, settle_now
 from config_center.ledger.words import Asker, Draft, Mode, Planned, TooOld
 from config_center.problems import Problem, invalid, not_found
 from config_center.publishing import MAX_COMMENT, check_comment
@@ -45,6 +47,7 @@ from config_center.review.policy import (
 from config_center.rollouts.book import timestamp
 from config_center.rollouts.plan import supersede
 from config_center.schemas import PREFIX as SCHEMA
+from config_center.secrets.shredding import check_again
 from config_center.store.base import OutcomeUnknown, StoreDown, StoreRefused
 
 if TYPE_CHECKING:
@@ -104,6 +107,8 @@ class Recovery:
         if decision == "replay":
             draft = self._again(row, actor, comment, urgent=urgent)
         done = await ledger.submit(draft)
+        if is_about_ring(row):
+            await _settle(ledger)
         if urgent and not done.replayed:
             self._urgent[ns] += 1
         status = "replayed" if decision == "replay" else "dropped"
@@ -222,6 +227,15 @@ async def _adopt_uncovered(ledger: Ledger, asker: Asker) -> None:
     await adopt(ledger, covered=False, asker=asker)
 
 
+async def _settle(ledger: Ledger) -> None:
+    """A secret whose end has come back is gone now, and not when the guard looks next."""
+    async with ledger.lock:
+        try:
+            await settle_now(ledger)
+        except (StoreDown, StoreRefused, JournalDown) as error:
+            log.warning("data keys of %s that were shredded go later: %s", ledger.ns, error)
+
+
 async def _recover(ledger: Ledger, work: Coroutine[Any, Any, None]) -> None:
     try:
         await work
@@ -285,6 +299,8 @@ def _replayed(state: NamespaceState, row: Record) -> Iterator[Op]:
         if op.key == POLICY:
             yield rules_again(state, content)
             continue
+        if op.key.startswith(SHREDDED):
+            check_again(state, op)
         content = replace(content, version=latest + 1)
         if op.rollout is None:
             yield Op(op.key, "set", latest + 1, content)

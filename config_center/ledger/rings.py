@@ -63,6 +63,12 @@ async def settle(ledger: Ledger, found: Ring, state: NamespaceState) -> Ring:
     return ring
 
 
+async def settle_now(ledger: Ledger) -> None:
+    """The same of what the store holds now. Raises StoreDown, StoreRefused, JournalDown."""
+    found = await ledger.store.read_ring(ledger.ns)
+    ledger.ring = await settle(ledger, found, ledger.state)
+
+
 async def take_up(ledger: Ledger, found: Ring) -> None:
     """What another center wrapped anew, or left behind when it shredded."""
     if found != ledger.ring or concerns(ledger.state.entries, found):

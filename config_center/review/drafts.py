@@ -14,7 +14,7 @@ from client_sdk.sealing import FINGERPRINT
 from config_center import asking, reading
 from config_center.access import require_keys, require_whole
 from config_center.changes import Wish, is_staged
-from config_center.ledger.rings import keep, settle
+from config_center.ledger.rings import keep, settle_now
 from config_center.ledger.words import Planned
 from config_center.namespaces import plan_binding
 from config_center.problems import Problem, invalid
@@ -342,8 +342,7 @@ async def _require_data_keys(ledger: Ledger, draft: StoredDraft) -> None:
     deks = deks_in_bodies(part.body.encode() for part in draft.parts if part.body is not None)
     if not deks <= ledger.ring.keys():  # made at another center, and no record told of its ring
         async with ledger.lock:
-            found = await ledger.store.read_ring(ledger.ns)
-            ledger.ring = await settle(ledger, found, ledger.state)
+            await settle_now(ledger)
     if not deks <= ledger.ring.keys():
         raise stored.has_ended("sealed with a data key that is gone")
 

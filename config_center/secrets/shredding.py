@@ -67,9 +67,29 @@ def plan_shred(state: NamespaceState, key: str, version: int, deks: Iterable[str
     of something served.
     """
     wanted = frozenset(deks)
+    _require_unserved(state, key, wanted)
+    return _gone(state, wanted, {"key": key, "version": version})
+
+
+def check_again(state: NamespaceState, op: Op) -> None:
+    """
+    Raise Problem 409 where a shredding that was lost would take a secret that is served by now.
+    One that went with its key-encryption key opens nowhere, served or not.
+    """
+    about = {} if op.content is None else decode_body(op.content)[0]
+    if "key" in about:
+        _require_unserved(state, about["key"], frozenset({op.key.removeprefix(SHREDDED)}))
+
+
+def plan_lost(state: NamespaceState, kek: str, deks: Iterable[str]) -> Planned:
+    """Say of data keys that they are gone with the key-encryption key that wrapped them."""
+    return _gone(state, deks, {"lost": kek})
+
+
+def _require_unserved(state: NamespaceState, key: str, deks: frozenset[str]) -> None:
     entry = state.entries.get(key)
     for content in () if entry is None else entry.contents:
-        if content.body is not None and wanted & data_keys(decode_body(content)[0]):
+        if content.body is not None and deks & data_keys(decode_body(content)[0]):
             raise Problem(
                 "in-use",
                 f"version {content.version} of {key} is served and has this secret: publish "
@@ -78,12 +98,6 @@ def plan_shred(state: NamespaceState, key: str, version: int, deks: Iterable[str
                 key=key,
                 version=content.version,
             )
-    return _gone(state, wanted, {"key": key, "version": version})
-
-
-def plan_lost(state: NamespaceState, kek: str, deks: Iterable[str]) -> Planned:
-    """Say of data keys that they are gone with the key-encryption key that wrapped them."""
-    return _gone(state, deks, {"lost": kek})
 
 
 def _gone(state: NamespaceState, deks: Iterable[str], why: dict[str, Any]) -> Planned:

@@ -15,7 +15,7 @@ from client_sdk.errors import SealedValue
 from client_sdk.sealing import RingEntry, clear_secrets, data_keys, open_value, pointer
 from config_center import reading
 from config_center.changes import Wish
-from config_center.ledger.rings import settle
+from config_center.ledger.rings import settle_now
 from config_center.problems import Problem, invalid, not_found
 from config_center.publishing import Change, Condition, Operation, check_key
 from config_center.schemas import PREFIX, binding_of
@@ -79,7 +79,7 @@ class Secrets:
             await self._changes.submit(space, plan, wish)
             log.warning("%s: %s shredded version %d of %s", ns, actor.name, version, key)
         async with ledger.lock:
-            ledger.ring = await settle(ledger, await ledger.store.read_ring(ns), ledger.state)
+            await settle_now(ledger)
         return {"key": key, "data_keys": sorted(deks), "versions": shared}
 
     async def in_clear(self, ns: str) -> list[dict[str, Any]]:
