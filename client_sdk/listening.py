@@ -14,10 +14,13 @@ until somebody takes an answer. Each connection here is wrapped by a guard that 
   pace, or be gone in time: whoever takes nothing, or a byte now and then, is cut, and what he did
   not read goes with him. Long answers over slow lines keep the pace and have all the time.
 
+A thousand that came together are cut a few in each turn of the event loop, after one another: each
+of them costs a tenth of a millisecond, and who asks for something meanwhile would wait for all.
+
 What the kernel holds is bounded too: it takes little beyond what is on its way (TCP_NOTSENT_LOWAT),
-and ends a connection whose other end acknowledges nothing, or has no room, for that long
-(TCP_USER_TIMEOUT). Both are Linux; elsewhere our own buffer is what is looked at. A reader whose
-buffers still have room cannot be told from one that reads, and costs no more than he.
+and ends a connection whose other end acknowledges nothing, or has no room, for a little longer than
+we would wait (TCP_USER_TIMEOUT). Both are Linux; elsewhere our own buffer is what is looked at. A
+reader whose buffers still have room cannot be told from one that reads, and costs no more than he.
 
 No address holds more than its share of the room. Behind a proxy all have the address of the proxy,
 so there that is its business.
@@ -33,7 +36,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,10 +49,12 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 HEAD_WITHIN = 8.0  # seconds
-UNREAD_WITHIN = 6.0
+UNREAD_WITHIN = 5.0
 PACE = 16 * 1024  # bytes a second
 _BACKLOG = 1024  # a whole fleet connects in one moment; the kernel's own bound counts as well
 _UNSENT = 16 * 1024  # bytes that the kernel takes beyond what is on its way
+_CUT_AT_ONCE = 2  # in a turn of the loop: what came together ends together, and others wait
+_KERNEL_LATER = 1.25  # it ends hundreds in one moment, our timers each one at its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +129,13 @@ class Guard(asyncio.Protocol):
         self._stop_unread()
         self._connections.cut += isinstance(exc, TimeoutError)  # the kernel lost patience first
         self._connections.remove(self)
-        self._inner.connection_lost(exc)
+        # Not why: the library raises it in whoever waits to send, and an error that the frames of a
+        # stream hold, and that holds them, stays until the next full collection.
+        self._inner.connection_lost(None)
 
     def _start_head(self) -> None:
         loop = asyncio.get_running_loop()
-        self._head = loop.call_later(self._connections.bounds.head, self._cut)
+        self._head = loop.call_later(self._connections.bounds.head, self._too_slow)
 
     def _stop_head(self) -> None:
         if self._head is not None:
@@ -148,13 +155,19 @@ class Guard(asyncio.Protocol):
         bounds = self._connections.bounds
         waited, self._waiting = self._waiting, self._transport.get_write_buffer_size()
         if waited - self._waiting < bounds.pace * bounds.unread:
-            self._cut()
+            self._too_slow()
         else:
             self._start_unread()
 
-    def _cut(self) -> None:
-        self._connections.cut += 1
+    def _too_slow(self) -> None:
+        self._connections.cut_soon(self)
+
+    def abort(self) -> bool:
+        """Cut it now. False when it ends already."""
+        if self._transport.is_closing():
+            return False
         self._transport.abort()
+        return True
 
 
 class Connections:
@@ -165,6 +178,8 @@ class Connections:
         self.cut = 0
         self._closed = False
         self._open: set[Guard] = set()
+        self._slow: deque[Guard] = deque()
+        self._next_cut: asyncio.Handle | None = None
         self._of_address: Counter[str] = Counter()
 
     def __len__(self) -> int:
@@ -184,6 +199,19 @@ class Connections:
     def refuse_more(self) -> None:
         """From now on there is room for none: what the kernel had accepted already is cut."""
         self._closed = True
+
+    def cut_soon(self, guard: Guard) -> None:
+        """Cut one that was too slow, after those that were before it."""
+        self._slow.append(guard)
+        if self._next_cut is None:
+            self._next_cut = asyncio.get_running_loop().call_soon(self._cut_some)
+
+    def _cut_some(self) -> None:
+        self._next_cut = None
+        for _ in range(min(_CUT_AT_ONCE, len(self._slow))):
+            self.cut += self._slow.popleft().abort()
+        if self._slow:
+            self._next_cut = asyncio.get_running_loop().call_soon(self._cut_some)
 
     def remove(self, guard: Guard) -> None:
         """It has gone."""
@@ -208,6 +236,15 @@ def answering(request: web.Request) -> Iterator[None]:
         yield
     finally:
         protocol.idle()
+
+
+def send_no_further(request: web.Request) -> None:
+    """
+    Have the kernel take nothing more for this connection while it holds bytes that are not on their
+    way: an answer without end learns so after one event, not after many, that nobody reads it.
+    """
+    if request.transport is not None:
+        _set(request.transport, "TCP_NOTSENT_LOWAT", 1)
 
 
 async def listen(
@@ -235,10 +272,12 @@ def _address(transport: asyncio.Transport) -> str:
 
 
 def _bound_kernel(transport: asyncio.Transport, seconds: float) -> None:
-    options = {"TCP_USER_TIMEOUT": int(seconds * 1000), "TCP_NOTSENT_LOWAT": _UNSENT}
-    connection = transport.get_extra_info("socket")
-    for name, value in options.items():
-        option = getattr(socket, name, None)
-        if option is not None:
-            with contextlib.suppress(OSError):  # a socket that is gone, or of another family
-                connection.setsockopt(socket.IPPROTO_TCP, option, value)
+    _set(transport, "TCP_USER_TIMEOUT", int(seconds * _KERNEL_LATER * 1000))
+    _set(transport, "TCP_NOTSENT_LOWAT", _UNSENT)
+
+
+def _set(transport: asyncio.BaseTransport, name: str, value: int) -> None:
+    connection, option = transport.get_extra_info("socket"), getattr(socket, name, None)
+    if option is not None:
+        with contextlib.suppress(OSError):  # a socket that is gone, or of another family
+            connection.setsockopt(socket.IPPROTO_TCP, option, value)

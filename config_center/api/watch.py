@@ -21,6 +21,7 @@ import orjson
 from aiohttp import web
 
 from client_sdk.image import Image
+from client_sdk.listening import send_no_further
 from client_sdk.records import Beat, Position, Record, pack
 from config_center.access import require_whole
 from config_center.api.context import answer
@@ -30,7 +31,7 @@ from config_center.problems import Problem, invalid, not_found
 from config_center.review.policy import policy_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from config_center.api.context import Call
     from config_center.ledger.ledger import Ledger
@@ -65,31 +66,34 @@ async def watch(call: Call) -> web.StreamResponse:
         events = Events(None if backlog else before, partial(_author, call))
         render = _signed if form == "records" else _plain(_wanted(call), events)
         position = ledger.state.position if after is None else after
-        with contextlib.suppress(ConnectionResetError):  # it left, or was cut, be it at once
+        send = partial(_send, call.request, response)
+        with contextlib.suppress(ConnectionError):  # it left, or was cut, be it at once
+            send_no_further(call.request)
             await response.prepare(call.request)
-            await _send(response, _event("subscribed", str(position), str(ledger.state.position)))
+            await send(_event("subscribed", str(position), str(ledger.state.position)))
             for record in backlog:
-                await _send(response, render(record))
+                await send(render(record))
                 position = record.position
             if ledger.newest_beat is not None:  # nobody waits for the next to know how old he is
-                await _send(response, render(ledger.newest_beat))
+                await send(render(ledger.newest_beat))
             opens = partial(call.service.tokens.opens, call.actor)
-            await _follow(watcher, position, response, render, opens)
+            await _follow(watcher, position, send, render, opens)
     return response
 
 
 async def _follow(
     watcher: Watcher,
     position: Position,
-    response: web.StreamResponse,
+    send: Callable[[bytes], Awaitable[None]],
     render: Callable[[Record | Beat], bytes],
     opens: Callable[[], bool],
 ) -> None:
     """
     Send what comes, each record once: it may have been in the backlog too. In a silence comments go
     out, so that whoever listens can tell it from a connection that is dead. A token that ``opens``
-    no more, revoked or expired, hears no more. Whoever does not read is cut by the guard of his
-    socket, and what is written to him then raises.
+    no more, revoked or expired, hears no more. Whoever does not take what was sent is sent nothing
+    more; what comes meanwhile waits in his watcher and costs nobody time. The guard of his socket
+    cuts him in the end, and what is written to him then raises.
     """
     patience = _SILENCE
     while True:
@@ -102,7 +106,7 @@ async def _follow(
             if not opens():
                 return
             patience = _BREATH
-            await _send(response, b":\n\n")
+            await send(b":\n\n")
             continue
         patience = _SILENCE
         if not opens():
@@ -111,7 +115,7 @@ async def _follow(
             if message.position <= position:
                 continue
             position = message.position
-        await _send(response, render(message))
+        await send(render(message))
 
 
 async def get_news(call: Call) -> web.Response:
@@ -208,9 +212,10 @@ async def _backlog(ledger: Ledger, after: Position | None) -> list[Record]:
     return records
 
 
-async def _send(response: web.StreamResponse, event: bytes) -> None:
+async def _send(request: web.Request, response: web.StreamResponse, event: bytes) -> None:
     if event:
         await response.write(event)
+        await request.writer.drain()
 
 
 def _event(name: str, data: str, event_id: str = "") -> bytes:

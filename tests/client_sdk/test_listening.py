@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import socket
 from collections.abc import AsyncIterator
 
@@ -188,6 +189,9 @@ class Waiting(asyncio.Transport):
     def get_write_buffer_size(self) -> int:
         return self.size
 
+    def is_closing(self) -> bool:
+        return self.aborted
+
     def abort(self) -> None:
         self.aborted = True
 
@@ -202,11 +206,29 @@ async def test_a9_a_reader_has_time_as_long_as_he_keeps_the_pace() -> None:
     for left in (900, 700, 601):  # 100, 200 and 99 bytes in a second
         transport.size = left
         guard._look()
+        await asyncio.sleep(0)
         seen.append(transport.aborted)
     guard.connection_lost(None)
 
     assert seen == [False, False, True]
     assert connections.cut == 1
+
+
+async def test_a9_those_who_are_slow_together_are_cut_a_few_in_a_turn_of_the_loop() -> None:
+    connections, transports = Connections(Bounds(100)), [Waiting() for _ in range(21)]
+    for transport in transports:
+        guard = listening.Guard(asyncio.Protocol(), connections)
+        guard._transport = transport
+        guard._too_slow()
+    transports[5].abort()  # it ends by itself meanwhile
+
+    seen = []
+    while connections.cut < 20:
+        seen.append(connections.cut)
+        await asyncio.sleep(0)
+
+    assert max(after - before for before, after in itertools.pairwise([*seen, 20])) <= 2
+    assert all(transport.aborted for transport in transports)
 
 
 async def test_a_slow_line_that_keeps_the_pace_gets_the_whole_answer() -> None:

@@ -599,6 +599,35 @@ async def test_a9_who_sends_half_a_request_or_never_reads_his_stream_is_gone_in_
             attacker.close()
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="the kernel takes it all")
+async def test_a9_who_takes_nothing_of_his_stream_is_sent_nothing_more_and_misses_nothing(
+    tmp_path: Path,
+) -> None:
+    async with http(tmp_path) as api:
+        at = urlsplit(api.url)
+        head = f"GET {NS}/watch HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api.token}\r\n\r\n"
+        with socket.socket() as slow:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            slow.connect((at.hostname, at.port))
+            slow.sendall(head.encode())
+            ledger = api.center.service.ledger("default")
+            await until(lambda: len(ledger.watchers) == 1)
+            for number in range(60):
+                body = {"value": number, "comment": f"<{number}>".ljust(200, "x")}
+                status, _, _ = await api("PUT", PROMPT, body)
+                assert status == 200
+            (watcher,) = ledger.watchers._all
+            waiting = watcher._queue.qsize()
+            slow.setblocking(False)
+            loop, heard = asyncio.get_running_loop(), b""
+            async with asyncio.timeout(20):
+                while b"<59>" not in heard:
+                    heard += await loop.sock_recv(slow, 65_536)
+
+        assert waiting > 45
+        assert re.findall(rb"<([0-9]+)>", heard) == [b"%d" % number for number in range(60)]
+
+
 async def test_a10_each_body_has_its_bound_and_is_not_read_beyond_it(tmp_path: Path) -> None:
     async with http(tmp_path, **{"limits.change_bytes": 100_000}) as api:
         for method, path in (("PUT", PROMPT),):
