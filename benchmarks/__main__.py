@@ -25,6 +25,8 @@ GROUPS = (
     "fleet",
     "read",
     "web",
+    "streams",
+    "scrape",
     "hostile",
     "size",
     "start",

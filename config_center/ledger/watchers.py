@@ -7,10 +7,11 @@ and nobody else's time. Rejected: dropping the oldest (a gap that the reader wou
 
 A message is handed to some of them in one turn of the event loop, to the others in the next ones,
 each message in its order, or whoever asks for a key meanwhile waits behind all of them. One change
-to 1,000 streams on two cores that others use too, medians of five: 8 in a turn hold the loop for
-18 ms, the last stream hears after 268; 1: 18 and 371; 32: 36 and 487; 128: 67 and 345; all: 321 and
-880. Rejected: ``asyncio.sleep(0)`` before each write (everybody is
-woken in every turn, to see that it is not his).
+to 1,000 streams (``make bench BENCH=streams``): 2 at once hold the loop for 3.2 ms at most and the
+last stream hears after 136; 1: 3.1 and 158; 8: 4.9 and 124; 32: 6.4 and 114; all: 84 and 118.
+A request takes four turns, so what a turn lasts counts more than what all of them take. Rejected:
+``asyncio.sleep(0)`` before each write (everybody is woken in every turn, to see that it is not
+his).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from client_sdk.records import Beat, Record
 
 _BOUND = 1000
-_AT_ONCE = 8
+AT_ONCE = 2
 
 
 class Watcher:
@@ -67,9 +68,10 @@ class Watcher:
 
 
 class Watchers:
-    """All listeners of one namespace."""
+    """All listeners of one namespace; ``at_once`` of them hear in one turn of the loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: int = AT_ONCE) -> None:
+        self.at_once = at_once
         self._all: set[Watcher] = set()
         self._waiting: deque[tuple[Record | Beat, deque[Watcher]]] = deque()
         self._next: asyncio.Handle | None = None
@@ -96,7 +98,7 @@ class Watchers:
             self._hand_out()
 
     def _hand_out(self) -> None:
-        self._next, left = None, _AT_ONCE
+        self._next, left = None, self.at_once
         while self._waiting:
             message, audience = self._waiting[0]
             while audience and left:

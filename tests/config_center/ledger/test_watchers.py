@@ -41,7 +41,7 @@ async def test_a_message_wakes_only_some_in_one_turn_of_the_loop() -> None:
     await asyncio.gather(*tasks)
 
     most = max(after - before for before, after in itertools.pairwise(seen))
-    assert most <= watchers._AT_ONCE
+    assert most <= watchers.AT_ONCE
 
 
 async def test_who_comes_later_hears_what_is_offered_later_and_who_left_nothing() -> None:
