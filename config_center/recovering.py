@@ -136,7 +136,9 @@ class Recovery:
     ) -> dict[str, Any]:
         """
         Put a namespace back into a store that lost it: from this center's journal, or from the
-        bytes of an export or of a client's snapshot. Raises Problem 400, 404, 409.
+        bytes of an export or of a client's snapshot. ``replicated`` says whether as many replicas
+        have it as ``ack_replicas`` asks for; after a loss they may be away, so it is not waited for
+        as a change is. Raises Problem 400, 404, 409.
         """
         ledger = self._registry.get(ns)
         system = self._registry.system
@@ -151,6 +153,7 @@ class Recovery:
             "position": str(ledger.state.position),
             "restored": str(whole.head.position),
             "keys": len(ledger.state.keys()),
+            "replicated": await ledger.store.is_replicated(ns),
             "orphans": await self.orphans(ns),
         }
 

@@ -71,6 +71,8 @@ def restore(
         show.done(done, words, json)
         return
     left = f"; {len(done['orphans'])} changes are newer: orphans ls" if done["orphans"] else ""
+    if not done["replicated"]:
+        left += "; fewer replicas than ack_replicas have them: a failover now would lose them again"
     words = f"{remote.namespace}: {done['keys']} keys as of {done['restored']} are back{left}"
     show.done(done, words, json)
 

@@ -194,7 +194,7 @@ async def test_an_export_is_put_back_by_another_center_and_a_damaged_one_is_not(
         _, now, _ = await call("GET", f"{NS}/keys/k")
 
     assert (bad, problem["type"].rpartition(":")[2]) == (400, "invalid")
-    assert (status, now["value"]) == (200, "exported")
+    assert (status, about["replicated"], now["value"]) == (200, True, "exported")
     assert [each["keys"][0]["key"] for each in about["orphans"]] == ["k"]
 
 

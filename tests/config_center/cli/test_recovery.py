@@ -19,7 +19,9 @@ from tests.redis_server import running
 from tests.until import until
 
 
-async def test_what_was_exported_is_put_back_and_what_is_newer_is_told(tmp_path: Path) -> None:
+async def test_what_was_exported_is_put_back_and_what_is_newer_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with running() as server:
         raw = redis.Redis.from_url(server.url)
         async with http(tmp_path / "data", redis=server.url) as call:
@@ -37,7 +39,10 @@ async def test_what_was_exported_is_put_back_and_what_is_newer_is_told(tmp_path:
             await raw.flushall()
             ledger = call.center.registry.get("default")
             await until(lambda: ledger.mode is Mode.EMPTY)
-            restored = await verb("restore", file)
+            with monkeypatch.context() as asked:  # for a replica, and there is none
+                asked.setattr(ledger.store, "_replicas", 1)
+                asked.setattr(ledger.store, "_wait", 0.1)
+                restored = await verb("restore", file)
             value = await verb("get", "prompt")
             listed = await verb("orphans", "ls")
             (orphan,) = (await call("GET", f"{NS}/orphans"))[1]["items"]
@@ -53,6 +58,7 @@ async def test_what_was_exported_is_put_back_and_what_is_newer_is_told(tmp_path:
     assert (restored[0], "1 keys as of" in restored[1], "orphans ls" in restored[1]) == (
         *(0, True, True),
     )
+    assert "fewer replicas than ack_replicas have them" in restored[1]
     assert value == (0, "exported\n")
     assert (listed[0], "prompt 2 (now 1)" in listed[1], "why" in listed[1]) == (0, True, True)
     assert (replayed[0], newest) == (0, (0, "newer\n"))
