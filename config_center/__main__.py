@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from enum import StrEnum
@@ -83,16 +82,8 @@ def completion(shell: Shell) -> None:
     )
 
 
-# So many collections of the middle generation come before a full one. A full one stops a center
-# with 1,000 streams for 50 ms, and at the usual 10 a thousand newcomers bring it on. What only it
-# finds is little: six objects of a connection that ended.
-_MIDDLE_BEFORE_FULL = 50
-
-
 def main() -> None:
     """The entry point."""
-    young, middle, _ = gc.get_threshold()
-    gc.set_threshold(young, middle, _MIDDLE_BEFORE_FULL)
     try:
         status = app(prog_name="config-center")
     except OSError as error:  # the disk below stdout is full, a file went away: not ours to mend

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +12,7 @@ import typer
 from client_sdk.errors import ConfigError
 from client_sdk.log_lines import LINES, log_to_stderr
 from config_center import settings
-from config_center.cli import show
+from config_center.cli import garbage, show
 from config_center.cli.hints import Verbs
 from config_center.cli.remote import fail
 
@@ -63,10 +62,7 @@ async def _serve(chosen: settings.Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with Center(chosen) as center:
-        # What a start leaves behind stays to the end; looked through again in each full collection
-        # it stops everybody for a third of a second.
-        gc.collect()
-        gc.freeze()
+        garbage.settle()
         typer.echo(f"page     {center.url}/")
         mine = "that of the center which was first on this store"
         typer.echo(f"token    {chosen.data / 'admin.token' if center.admin_token else mine}")

@@ -26,7 +26,7 @@ from client_sdk.private_files import read_private, write_private
 from client_sdk.records import Beat
 from client_sdk.settings import PREFIX, SECRET_KEYS
 from config_center.access import Actor
-from config_center.cli import show
+from config_center.cli import garbage, show
 from config_center.cli.children import Child
 from config_center.cli.ports import require_free
 from config_center.cli.remote import fail
@@ -120,6 +120,7 @@ class Fleet:
         ota = await self._start_gateway(stack, center)
         if self._devices:
             await self._start_devices(stack, ota)
+        garbage.settle()
         self._say(center, ota)
         await self._events(center)
 
