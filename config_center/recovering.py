@@ -5,22 +5,19 @@ An orphan that comes back by decision is published anew, on the present, **under
 whoever published it may have asked again meanwhile, and the id allows one effect. One that is
 dropped leaves a tombstone under its id, so it cannot come back by another center either.
 
-What comes back is new to the present: it is judged like a publish, a schema or rules, by the policy
-and the freeze that hold now, and stays an orphan while it is refused. Which verb it once was no
-record says, so a rollback that was lost is judged so, too; it can be made again. That two persons
-once agreed on it is no way in: what they looked at stood on what is gone. Rules come back without
-the freeze that their record holds as well: whether a namespace is frozen is a matter of now.
+What comes back is planned and judged anew (replaying.py), and stays an orphan while it is refused.
+That two persons once agreed on it is no way in: what they looked at stood on what is gone. Which
+verb it once was no record says, so a rollback that was lost is judged as a publish; it can be made
+again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from client_sdk.contents import Op
-from client_sdk.data_keys import SHREDDED
 from client_sdk.errors import NotVerified
 from client_sdk.image import Image, Proven
 from client_sdk.signing import REVOKED
@@ -30,36 +27,24 @@ from config_center.ledger.rings import is_about_ring, settle_now
 from config_center.ledger.words import Asker, Draft, Mode, Planned, TooOld
 from config_center.problems import Problem, invalid, not_found
 from config_center.publishing import MAX_COMMENT, check_comment
+from config_center.replaying import judge_again, plan_again
 from config_center.review.policy import (
-    DEFINE,
-    GOVERN,
-    POLICY,
-    PUBLISH,
-    REVERT,
-    Intent,
     center_freeze,
     check_urgent,
-    may_publish,
-    policy_in,
-    policy_of,
-    rules_again,
 )
 from config_center.rollouts.book import timestamp
-from config_center.rollouts.plan import supersede
-from config_center.schemas import PREFIX as SCHEMA
-from config_center.secrets.shredding import check_again
 from config_center.store.base import OutcomeUnknown, StoreDown, StoreRefused
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Coroutine, Iterator, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from client_sdk.records import Record
     from client_sdk.state import NamespaceState
     from config_center.access import Actor
     from config_center.ledger.ledger import Ledger
     from config_center.ledger.registry import Registry
-    from config_center.review.policy import Policy
+    from config_center.space import Space
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +60,11 @@ class Recovery:
     emergency, by namespace.
     """
 
-    def __init__(self, registry: Registry, urgent: Counter[str]) -> None:
+    def __init__(
+        self, registry: Registry, space_of: Callable[[str], Space], urgent: Counter[str]
+    ) -> None:
         self._registry = registry
+        self._space_of = space_of
         self._urgent = urgent
 
     async def orphans(self, ns: str) -> list[dict[str, Any]]:
@@ -168,15 +156,15 @@ class Recovery:
         return {"namespace": ns, "position": str(ledger.state.position), "lost": lost}
 
     def _again(self, row: Record, actor: Actor, comment: str, *, urgent: bool) -> Draft:
-        header = row.header
+        header, system = row.header, self._registry.system.ns
+        space = None if header.ns == system else self._space_of(header.ns)
 
         def plan(state: NamespaceState) -> Planned:
-            supersede(state, [op.key for op in header.ops], allowed=False)
-            ops = tuple(_replayed(state, row))
-            policy, freeze = policy_of(state), center_freeze(self._registry.system.state)
-            for op in ops:
-                may_publish(policy, freeze, actor, replace(_intent_of(op, policy), urgent=urgent))
-            return Planned(ops)
+            planned = plan_again(state, row, space)
+            if space is not None:
+                freeze = center_freeze(self._registry.system.state)
+                judge_again(state, freeze, row, planned.ops, actor, urgent=urgent)
+            return planned
 
         both = f"{comment} (lost before: {header.comment})" if header.comment else comment
         return Draft(
@@ -272,43 +260,6 @@ async def _given(ledger: Ledger, frame: bytes) -> Proven:
         return await asyncio.to_thread(image.proven, ledger.ns, ledger.verifier.past)
     except NotVerified as error:
         raise invalid(f"this cannot be restored: {error}") from error
-
-
-def _intent_of(op: Op, policy: Policy) -> Intent:
-    """What an operation that comes back is, for whoever judges it: somebody looked at it now."""
-    if op.key == POLICY:
-        # Old rules come back like any other: what they would take away takes two persons now.
-        return Intent(GOVERN, weakens=policy_in(op.content).is_weaker_than(policy))
-    if op.key.startswith(SHREDDED):
-        return Intent(REVERT)
-    if op.key.startswith(SCHEMA):
-        return Intent(DEFINE)
-    staged = op.rollout is not None and op.rollout.percent < 100
-    return Intent(PUBLISH, staged=staged, conditional=True)
-
-
-def _replayed(state: NamespaceState, row: Record) -> Iterator[Op]:
-    """Its operations on the present: what was new then is a new version now."""
-    for op in state.embody(row.header.ops, row.bodies):
-        entry = state.entries.get(op.key)
-        latest, present = (0, None) if entry is None else (entry.latest, entry.content)
-        content = op.content if op.rollout is None else op.rollout.content
-        if content is None:
-            rollout = op.rollout
-            yield Op(op.key, "del", latest, None if rollout is None else present, rollout)
-            continue
-        if content.body is None:
-            raise Problem("history-incomplete", f"the value of {op.key} is not kept any more")
-        if op.key == POLICY:
-            yield rules_again(state, content)
-            continue
-        if op.key.startswith(SHREDDED):
-            check_again(state, op)
-        content = replace(content, version=latest + 1)
-        if op.rollout is None:
-            yield Op(op.key, "set", latest + 1, content)
-        else:
-            yield Op(op.key, "set", latest + 1, present, replace(op.rollout, content=content))
 
 
 def _tombstone(row: Record, actor: Actor) -> Draft:

@@ -85,7 +85,7 @@ class Service:
         self.tokens = Tokens(registry, rng, clock_ms)
         self.login = LoggingIn(oidc or Oidc(), self.tokens, rng)
         self.reports = Reports(registry, self._spaces, clock_ms)
-        self.recovery = Recovery(registry, self._changes.urgent)
+        self.recovery = Recovery(registry, self._space, self._changes.urgent)
         self.policies = Policies(registry, self._changes, self._space, clock_ms)
         self.drafts = Drafts(
             registry, self._changes, self._space, limits, clock_ms=clock_ms, rng=rng

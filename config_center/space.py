@@ -31,6 +31,7 @@ from config_center.sizes import Sizes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from client_sdk.image import Ring
     from client_sdk.keks import Keks
     from client_sdk.records import Record
     from client_sdk.sealing import Rng
@@ -68,7 +69,7 @@ class Space:
         self._rng = rng
         self._rendered: dict[str, _Rendered] = {}
         self._sorted: tuple[NamespaceState | None, list[str]] = (None, [])
-        self._ring: tuple[object, dict[str, RingEntry]] = (None, {})
+        self._ring: tuple[Ring, dict[str, RingEntry]] = ({}, {})
         self._fingerprint: RingEntry | None = None
 
     async def open(self) -> None:
@@ -195,8 +196,12 @@ class Space:
 
     def _known_ring(self) -> dict[str, RingEntry]:
         ring = self.ledger.ring
-        if self._ring[0] is not ring:
-            known = self._ring[1]
-            parsed = {n: known.get(n) or RingEntry.parse(text) for n, text in ring.items()}
+        before, known = self._ring
+        if before is not ring:
+            # By its text, not by its name: an exchange of the key wraps the same data key anew.
+            parsed = {
+                name: known[name] if before.get(name) == text else RingEntry.parse(text)
+                for name, text in ring.items()
+            }
             self._ring = ring, parsed
         return self._ring[1]

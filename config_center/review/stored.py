@@ -220,6 +220,22 @@ def free_place(
     return [each.place for each in known if not each.is_open(now)][-1]
 
 
+def check_place(system: NamespaceState, place: str, lost: Content) -> None:
+    """Raise Problem 409 where a draft that comes back would take the place of one that waits."""
+    entry = system.entries.get(place)
+    body = None if entry is None or entry.content is None else entry.content.body
+    here = None if body is None else _parsed(body)
+    if here is None or here.state != WAITING or lost.body is None:
+        return
+    if here.id != _parsed(lost.body).id:
+        raise Problem(
+            "in-use",
+            f"the draft {here.id} of {here.author} waits in its place by now: drop this, and have "
+            "its author make it anew",
+            draft=here.id,
+        )
+
+
 def _check_share(waiting: list[StoredDraft], draft: StoredDraft, most: int) -> None:
     """Raise Problem 413 when the drafts of its author leave too little room for others."""
     author = Actor(draft.author, "", draft.author_id)

@@ -88,6 +88,7 @@ async def test_a45_an_exchange_touches_no_record_and_ends_with_nothing_for_the_o
 async def test_a45_an_old_key_is_kept_until_nothing_is_left_for_it(tmp_path: Path) -> None:
     async with world(tmp_path) as made:
         await publish(made)
+        await made.put("default", "note", Put(value=1), ALICE)  # the ring was read for it
         with pytest.raises(Problem, match="seals new secrets; rotate"):
             await made.keks.drop(OLD.id, ALICE)
         old = dict(made.ledger("default").ring)
@@ -104,6 +105,8 @@ async def test_a45_an_old_key_is_kept_until_nothing_is_left_for_it(tmp_path: Pat
         assert [key["id"] for key in status["keys"]] == [NEW.id]
         with pytest.raises(Problem, match="has no key-encryption key"):
             await made.keks.drop(OLD.id, ALICE)
+        await publish(made, secret="sk-2")
+        assert opened(made, ledger.ring, Keks((NEW,))) == "sk-2"
 
 
 class Breaking(MemoryStore):
