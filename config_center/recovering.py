@@ -134,7 +134,7 @@ class Recovery:
         if ledger is not system and system.mode is Mode.EMPTY:
             await _put_back(system, _journaled(system), asker)
         whole = _journaled(ledger) if frame is None else await _given(ledger, frame)
-        await _put_back(ledger, whole, asker)
+        await _put_back(ledger, whole, asker, given=frame is not None)
         await self._registry.lists.lay(ns)
         return {
             "namespace": ns,
@@ -188,13 +188,24 @@ class Recovery:
         return [row for row in rows if row not in there]
 
 
-async def _put_back(ledger: Ledger, whole: Proven, asker: Asker) -> None:
-    """Raises Problem 409 when there is nothing to restore, 503 when the store is away."""
+async def _put_back(ledger: Ledger, whole: Proven, asker: Asker, *, given: bool = False) -> None:
+    """
+    ``given``: by a person, so it may take the place of a namespace that was begun anew and holds
+    nothing. Raises Problem 409 when there is nothing to restore, 503 when the store is away.
+    """
     async with ledger.lock:
         await ledger.refresh()
-        if ledger.mode is not Mode.EMPTY:
+        blank = _blank(ledger) if given else None
+        if ledger.mode is not Mode.EMPTY and blank is None:
             raise Problem("not-empty", f"the store holds {ledger.ns}; nothing has to be restored")
-        await _recover(ledger, restore(ledger, whole, asker))
+        await _recover(ledger, restore(ledger, whole, asker, blank))
+
+
+def _blank(ledger: Ledger) -> Record | None:
+    """The head of a namespace in which nothing was ever published; journal and store were lost."""
+    head = ledger.head
+    begun = head is not None and head.header.type == "create" and not ledger.state.entries
+    return head if begun and ledger.mode in (Mode.READY, Mode.INCOMPLETE) else None
 
 
 async def _go_on_without(ledger: Ledger, asker: Asker) -> list[str]:

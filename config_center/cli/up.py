@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from config_center.service import Service
 
 _NS = "default"
+_GATEWAYS = "gateways"
 _GATEWAY = "gateway-1"
 _DEVICES = 20
 _START_WITHIN = 30.0
@@ -116,7 +117,7 @@ class Fleet:
         center = await stack.enter_async_context(Center(self._settings))
         llm = await self._start_llm(stack)
         if not center.service.keys(_NS, "", 1, None)["items"]:
-            await publish_samples(center.service, llm)
+            await begin(center.service, llm, self._data / _GATEWAYS)
         ota = await self._start_gateway(stack, center)
         if self._devices:
             await self._start_devices(stack, ota)
@@ -139,7 +140,7 @@ class Fleet:
         return url
 
     async def _start_gateway(self, stack: AsyncExitStack, center: Center) -> str:
-        home = self._data / "gateways" / _GATEWAY
+        home = self._data / _GATEWAYS / _GATEWAY
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         token = home / "token"
         await instance_token(center.service, _GATEWAY, token)
@@ -224,6 +225,20 @@ def _still_free(address: str) -> str:
     except (SettingInvalid, ValueError):
         return _ANY
     return address
+
+
+async def begin(service: Service, llm: str, gateways: Path) -> None:
+    """
+    Samples for an empty namespace, but not where gateways ran before: what they had was lost, and
+    a sample would stand in the place of what can still be put back.
+    """
+    if not gateways.is_dir():
+        await publish_samples(service, llm)
+        return
+    typer.echo(
+        f"nothing is published, though gateways ran here: config-center restore FILE puts it back, "
+        f"with an export or the newest {gateways}/*/state/generation-*.base"
+    )
 
 
 async def publish_samples(service: Service, llm: str) -> None:

@@ -245,10 +245,13 @@ async def require_newer_than_base(ledger: Ledger, head: Record) -> None:
         )
 
 
-async def restore(ledger: Ledger, whole: Proven, asker: Asker) -> None:
+async def restore(
+    ledger: Ledger, whole: Proven, asker: Asker, replaces: Record | None = None
+) -> None:
     """
     Put ``whole`` into a store that lost the namespace, under a new epoch. What our journal has
-    beyond it are orphans. Hold the lock.
+    beyond it are orphans. ``replaces`` is the head of one that was begun anew meanwhile and holds
+    nothing: it goes. Hold the lock.
 
     Raises StoreDown or OutcomeUnknown of the store; Problem 409 when there is a head by now.
     """
@@ -270,10 +273,13 @@ async def restore(ledger: Ledger, whole: Proven, asker: Asker) -> None:
     await journal.intend(ns, [record], ring)
     await journal.keep_ring(ns, ring)
     pending = Pending(record, tuple(state.entries.values()), state)
-    outcome = await ledger.store.restore(pending, ring, await _ids(ledger, whole.head))
+    ids, gone = await _ids(ledger, whole.head), None if replaces is None else replaces.c
+    outcome = await ledger.store.restore(pending, ring, ids, gone)
     if not isinstance(outcome, Committed):
         await journal.mark([record.c], "refused")
         raise Problem("not-empty", f"the store has a head of {ns} again; look before you go on")
+    if replaces is not None:
+        await journal.mark([replaces.c], "dropped")
     beyond = [row for row in await journal.beyond(ns, whole.head.position) if row.c != record.c]
     if not await journal.known(ns, [whole.head.c]):
         await journal.hole(ns, GENESIS, whole.head.c)

@@ -151,10 +151,17 @@ class Store(ABC):
         """Begin a namespace; Conflict when it is there already."""
 
     @abstractmethod
-    async def restore(self, pending: Pending, ring: Ring, ids: Sequence[Restored]) -> CommitOutcome:
+    async def restore(
+        self,
+        pending: Pending,
+        ring: Ring,
+        ids: Sequence[Restored],
+        replaces: bytes | None = None,
+    ) -> CommitOutcome:
         """
         Put back a namespace that the store lost, whole: all entries of ``pending``, the ring, the
-        change ids of its history. Conflict when there is a head.
+        change ids of its history. Conflict when there is a head, but for the one that ``replaces``
+        is the chain value of: a namespace that was begun anew.
         """
 
     @abstractmethod

@@ -82,9 +82,16 @@ class MemoryStore(Store):
         self.spaces[record.header.ns] = space
         return Committed()
 
-    async def restore(self, pending: Pending, ring: Ring, ids: Sequence[Restored]) -> CommitOutcome:
+    async def restore(
+        self,
+        pending: Pending,
+        ring: Ring,
+        ids: Sequence[Restored],
+        replaces: bytes | None = None,
+    ) -> CommitOutcome:
         record = pending.record
-        if record.header.ns in self.spaces:
+        there = self.spaces.get(record.header.ns)
+        if there is not None and Record.decode(there.head).c != replaces:
             return Conflict()
         known = {each.id for each in ids} | {record.header.id}
         space = _Namespace(record.encode(bodies=False), self.rid, ids=known)

@@ -148,7 +148,13 @@ class RedisStore(RingsOnRedis):
         args = [e, v, record.c.hex(), record.header.id, record.header.req_hash]
         return _outcome(await self._run(keys, "create", names, [*args, frame, _now()]))
 
-    async def restore(self, pending: Pending, ring: Ring, ids: Sequence[Restored]) -> CommitOutcome:
+    async def restore(
+        self,
+        pending: Pending,
+        ring: Ring,
+        ids: Sequence[Restored],
+        replaces: bytes | None = None,
+    ) -> CommitOutcome:
         keys = Keyspace(pending.record.header.ns)
         # Beside the place where they belong: half of it is no namespace. And where no other attempt
         # writes, not even one of ours whose last command is still under way.
@@ -162,7 +168,7 @@ class RedisStore(RingsOnRedis):
             await self.write_ring(keys.ns, ring)
         await self._fill(keys.ns, rows, rows_of(pending))
         names = [keys.head, keys.log, keys.current, keys.digests, keys.ids, keys.id_times]
-        args = restored_args(pending, info["master_replid"], ids, _now())
+        args = restored_args(pending, info["master_replid"], replaces, ids, _now())
         reply = await self._run(keys, "restore", [*names, rows, hashes], args)
         if reply[0] != b"OK":
             await self._read(keys.ns, lambda redis: redis.unlink(rows, hashes))

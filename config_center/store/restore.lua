@@ -1,4 +1,5 @@
--- Put back a namespace that was lost: there must be no head. What is left of it goes.
+-- Put back a namespace that was lost: there must be no head, or the one of a namespace that was begun
+-- anew, which is named. What is left of it goes.
 --
 -- What it needs was written in many commands before, the hashes first, the rows last. A server that
 -- restarted or failed over since has another replication id, one that was emptied has no hashes any
@@ -7,8 +8,10 @@
 -- KEYS  1 head  2 log  3 cur  4 dig  5 ids  6 idt  7 the rows beside cur  8 the hashes beside dig
 -- ARGV  1 channel  2 PUBLISH, or SPUBLISH in a cluster
 --       3 e  4 v  5 c (hex)  6 frame  7 now, ms  8 replication id when the first was written
---       9 '1' when there are rows; then (change id, line of ids) each
-if redis.call('EXISTS', KEYS[1]) == 1 then return {'CONFLICT'} end
+--       9 '1' when there are rows  10 c (hex) of the head that may go, or ''
+--       then (change id, line of ids) each
+local head = redis.call('HGET', KEYS[1], 'c')
+if head and head ~= ARGV[10] then return {'CONFLICT'} end
 local rid = string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)')
 if rid ~= ARGV[8] then return {'UNPREPARED'} end
 if ARGV[9] == '1' and redis.call('EXISTS', KEYS[7], KEYS[8]) < 2 then return {'UNPREPARED'} end
@@ -18,7 +21,7 @@ if ARGV[9] == '1' then
   redis.call('RENAME', KEYS[7], KEYS[3])
   redis.call('RENAME', KEYS[8], KEYS[4])
 end
-for i = 10, #ARGV, 2 do
+for i = 11, #ARGV, 2 do
   redis.call('HSET', KEYS[5], ARGV[i], ARGV[i + 1])
   redis.call('ZADD', KEYS[6], ARGV[7], ARGV[i])
 end

@@ -63,13 +63,16 @@ def is_inline(record: Record) -> bool:
     return sum(map(len, record.bodies.values())) <= INLINE_LIMIT
 
 
-def restored_args(pending: Pending, rid: str, ids: Sequence[Restored], now: int) -> list[Any]:
+def restored_args(
+    pending: Pending, rid: str, replaces: bytes | None, ids: Sequence[Restored], now: int
+) -> list[Any]:
     """
     What ``restore`` is told, behind the channel and its command; ``rid`` is the replication id from
-    before all that was made ready.
+    before all that was made ready, ``replaces`` the chain value of a head that may go.
     """
     record, rows = pending.record, "1" if pending.entries else "0"
     args: list[Any] = [*record.position, record.c.hex(), record.encode(), now, rid, rows]
+    args.append("" if replaces is None else replaces.hex())
     for each in (Restored(record.header.id, record.position, record.c, ""), *ids):
         args += [each.id, f"{each.position.e} {each.position.v} {each.c.hex()} {each.req_hash}"]
     return args

@@ -128,3 +128,51 @@ async def test_a_clients_own_snapshot_file_is_put_back(tmp_path: Path, known: bo
 
 def damage(base: Path, to: Path) -> None:
     to.write_bytes(base.read_bytes().replace(b"kept", b"evil"))
+
+
+async def test_with_journal_and_store_gone_a_snapshot_takes_the_place_of_what_was_begun_anew(
+    tmp_path: Path,
+) -> None:
+    with running() as server:
+        raw = redis.Redis.from_url(server.url)
+        data = tmp_path / "data"
+        async with http(data, redis=server.url) as call:
+            await call("PUT", f"{NS}/keys/secret/schema", SECRET)
+            await call("PUT", f"{NS}/keys/secret", {"value": "sesame"})
+            await call("PUT", f"{NS}/keys/prompt", {"value": "kept"})
+            async with Client.connect(
+                server.url, instance="gw", state=tmp_path / "gw", timeout=10.0,
+                trust=str(data / "trust.json"), secret_key=str(data / "secrets.key"),
+            ) as client:  # fmt: skip
+                assert client.get("prompt") == "kept"
+            ring = await raw.hgetall("cc:{default}:ring")
+        (base,) = sorted((tmp_path / "gw").rglob("*.base"))[-1:]
+        await raw.flushall()
+        for file in data.glob("journal.sqlite3*"):
+            file.unlink()
+        async with http(data, redis=server.url) as call:
+            environment = {"CONFIG_CENTER_URL": call.url, "CONFIG_CENTER_TOKEN": str(call.token)}
+
+            async def restored() -> tuple[int, str]:
+                words = ["restore", str(base)]
+                done = await asyncio.to_thread(CliRunner().invoke, app, words, env=environment)
+                return done.exit_code, done.output
+
+            back, twice = await restored(), await restored()
+            put, _, _ = await call("PUT", f"{NS}/keys/prompt", {"value": "on"})
+            async with Client.connect(
+                server.url, instance="gw", state=tmp_path / "gw", timeout=10.0,
+                trust=str(data / "trust.json"), secret_key=str(data / "secrets.key"),
+            ) as client:  # fmt: skip
+                await until(lambda: client.get("prompt") == "on")
+        async with http(data, redis=server.url) as call:
+            ready, _, _ = await call("GET", "/readyz")
+            _, listed, _ = await call("GET", f"{NS}/keys")
+        again = await raw.hgetall("cc:{default}:ring")
+        await raw.aclose()
+
+    assert ring == again
+    assert (back[0], "2 keys as of" in back[1]) == (0, True)
+    assert (twice[0], "nothing has to be restored" in twice[1]) == (1, True)
+    assert (put, ready) == (200, 200)
+    assert [item["key"] for item in listed["items"]] == ["prompt", "secret"]

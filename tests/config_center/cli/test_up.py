@@ -18,7 +18,9 @@ import pytest
 from client_sdk.errors import SettingInvalid
 from config_center.cli.children import Child
 from config_center.cli.ports import require_free
+from config_center.cli.up import begin
 from config_center.settings import Listen
+from tests.config_center.service_world import service
 from tests.until import until
 
 ROOT = Path(__file__).parents[3]
@@ -260,3 +262,17 @@ def _free(port: int) -> bool:
     except SettingInvalid:
         return False
     return True
+
+
+async def test_samples_are_for_a_new_directory_and_take_no_place_of_what_was_lost(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateways = tmp_path / "gateways"
+    async with service(tmp_path / "a") as made:
+        gateways.mkdir()
+        await begin(made, "http://127.0.0.1:1", gateways)
+        assert not made.ledger("default").state.entries
+        assert f"the newest {gateways}/*/state/generation-*.base" in capsys.readouterr().out
+
+        await begin(made, "http://127.0.0.1:1", tmp_path / "none")
+        assert made.ledger("default").state.keys() == ["gateway", "greeting", "llm", "prompt"]
