@@ -88,6 +88,8 @@ class Fleet:
         self._gateway = gateway
         self._devices = devices
         self._data: Path = settings.data
+        gateways = self._data / _GATEWAYS
+        self._ran_before = gateways if gateways.is_dir() else None
         self._children: list[Child] = []
 
     async def run(self) -> None:
@@ -117,7 +119,7 @@ class Fleet:
         center = await stack.enter_async_context(Center(self._settings))
         llm = await self._start_llm(stack)
         if not center.service.keys(_NS, "", 1, None)["items"]:
-            await begin(center.service, llm, self._data / _GATEWAYS)
+            await begin(center.service, llm, self._ran_before)
         ota = await self._start_gateway(stack, center)
         if self._devices:
             await self._start_devices(stack, ota)
@@ -227,17 +229,17 @@ def _still_free(address: str) -> str:
     return address
 
 
-async def begin(service: Service, llm: str, gateways: Path) -> None:
+async def begin(service: Service, llm: str, ran_before: Path | None) -> None:
     """
-    Samples for an empty namespace, but not where gateways ran before: what they had was lost, and
-    a sample would stand in the place of what can still be put back.
+    Samples for an empty namespace, but not where gateways ran before, which is their directory
+    then: what they had was lost, and a sample would stand in the place of what can be put back.
     """
-    if not gateways.is_dir():
+    if ran_before is None:
         await publish_samples(service, llm)
         return
     typer.echo(
         f"nothing is published, though gateways ran here: config-center restore FILE puts it back, "
-        f"with an export or the newest {gateways}/*/state/generation-*.base"
+        f"with an export or the newest {ran_before}/*/state/generation-*.base"
     )
 
 

@@ -269,10 +269,9 @@ async def test_samples_are_for_a_new_directory_and_take_no_place_of_what_was_los
 ) -> None:
     gateways = tmp_path / "gateways"
     async with service(tmp_path / "a") as made:
-        gateways.mkdir()
         await begin(made, "http://127.0.0.1:1", gateways)
         assert not made.ledger("default").state.entries
         assert f"the newest {gateways}/*/state/generation-*.base" in capsys.readouterr().out
 
-        await begin(made, "http://127.0.0.1:1", tmp_path / "none")
+        await begin(made, "http://127.0.0.1:1", None)
         assert made.ledger("default").state.keys() == ["gateway", "greeting", "llm", "prompt"]
