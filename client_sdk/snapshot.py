@@ -37,6 +37,7 @@ from client_sdk.kept_back import KeptBack
 from client_sdk.position_file import PositionFile
 from client_sdk.private_files import open_own, require_own, require_own_files
 from client_sdk.records import Record
+from client_sdk.state import NamespaceState
 from client_sdk.steps import Mark
 
 if TYPE_CHECKING:
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 
     from client_sdk.image import Ring
     from client_sdk.signing import Verifier
-    from client_sdk.state import NamespaceState
 
 _FRAME = struct.Struct(">II")
 _KEPT = 2
@@ -289,6 +289,28 @@ class Snapshots:
 
     def _tail(self, number: int) -> Path:
         return self._home / f"generation-{number}.tail"
+
+
+def newest_image(base: Path) -> Image:
+    """
+    All that the generation with this ``.base`` holds, with the records of the tail and the ring
+    beside it. Nothing is verified: whoever takes it proves it. Raises NotVerified, OSError.
+    """
+    try:
+        image = Image.decode(_checked(base.read_bytes()))
+    except (ValueError, struct.error) as error:
+        raise NotVerified(f"{base.name} is no snapshot: {error}") from error
+    head = image.head
+    state = NamespaceState.from_entries(image.entries, head.position, head.c)
+    tail, ring = base.with_suffix(".tail"), base.with_name("ring")
+    with contextlib.suppress(ValueError):  # torn: what is before counts
+        for frame in _frames(tail.read_bytes()) if tail.is_file() else ():
+            record = Record.decode(frame)
+            if record.header.p != state.c:
+                break
+            state, head = state.apply(record), record
+    known = orjson.loads(ring.read_bytes()) if ring.is_file() else {}
+    return Image(head, tuple(state.entries.values()), {**image.ring, **known})
 
 
 def _whole(record: Record, state: NamespaceState) -> Record:

@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from client_sdk.errors import NotVerified
 from client_sdk.private_files import write_private
+from client_sdk.snapshot import newest_image
 from config_center.cli import show
 from config_center.cli.hints import Verbs
 from config_center.cli.remote import connect, fail, run
@@ -60,8 +62,7 @@ def restore(
     if file is not None:
         if not file.is_file():
             fail(f"there is no file {file}")
-        raw = file.read_bytes()
-        done = run(remote.send(path, _image_of(raw), {"comment": comment or None}))
+        done = run(remote.send(path, _image_of(file), {"comment": comment or None}))
     elif from_journal:
         done = run(remote.call("POST", path, {"from": "journal", "comment": comment}))
     else:
@@ -77,10 +78,14 @@ def restore(
     show.done(done, words, json)
 
 
-def _image_of(raw: bytes) -> bytes:
-    """A client keeps the same bytes behind a length and a checksum."""
-    at = raw.find(b"CC1I")
-    return raw[at:] if at > 0 else raw
+def _image_of(file: Path) -> bytes:
+    """An export as it is, or a client's snapshot with all that it followed since."""
+    if file.suffix != ".base":
+        return file.read_bytes()
+    try:
+        return newest_image(file).encode()
+    except NotVerified as error:
+        fail(error)
 
 
 @orphans.command("ls", epilog="Example: config-center orphans ls")

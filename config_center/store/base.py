@@ -152,11 +152,7 @@ class Store(ABC):
 
     @abstractmethod
     async def restore(
-        self,
-        pending: Pending,
-        ring: Ring,
-        ids: Sequence[Restored],
-        replaces: bytes | None = None,
+        self, pending: Pending, ring: Ring, ids: Sequence[Restored], replaces: bytes | None = None
     ) -> CommitOutcome:
         """
         Put back a namespace that the store lost, whole: all entries of ``pending``, the ring, the

@@ -83,11 +83,7 @@ class MemoryStore(Store):
         return Committed()
 
     async def restore(
-        self,
-        pending: Pending,
-        ring: Ring,
-        ids: Sequence[Restored],
-        replaces: bytes | None = None,
+        self, pending: Pending, ring: Ring, ids: Sequence[Restored], replaces: bytes | None = None
     ) -> CommitOutcome:
         record = pending.record
         there = self.spaces.get(record.header.ns)

@@ -149,11 +149,7 @@ class RedisStore(RingsOnRedis):
         return _outcome(await self._run(keys, "create", names, [*args, frame, _now()]))
 
     async def restore(
-        self,
-        pending: Pending,
-        ring: Ring,
-        ids: Sequence[Restored],
-        replaces: bytes | None = None,
+        self, pending: Pending, ring: Ring, ids: Sequence[Restored], replaces: bytes | None = None
     ) -> CommitOutcome:
         keys = Keyspace(pending.record.header.ns)
         # Beside the place where they belong: half of it is no namespace. And where no other attempt
