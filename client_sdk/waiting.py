@@ -81,9 +81,9 @@ async def undisturbed(working: asyncio.Future[T]) -> T:
 async def ended(*tasks: asyncio.Future[Any] | None) -> None:
     """
     Cancel what still runs, until all has ended, however often this is cancelled meanwhile; the
-    cancellation is raised then. What the tasks raise is not looked at.
+    cancellation is raised then. What the tasks raise is not looked at. Nobody ends himself.
     """
-    waiting = {task for task in tasks if task is not None}
+    waiting = {task for task in tasks if task is not None} - {asyncio.current_task()}
     patience = iter(_ASK_AGAIN)
     cancelled: asyncio.CancelledError | None = None
     while waiting:

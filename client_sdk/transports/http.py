@@ -228,15 +228,17 @@ class HttpTransport(Transport):
         await undisturbed(asyncio.ensure_future(self._let_go()))
 
     async def _let_go(self) -> None:
-        await ended(self._reading, self._opening)
-        opening = self._opening
-        if opening is not None and not opening.cancelled() and opening.exception() is None:
-            opening.result().close()
-        self._reading = self._opening = None
-        if self._stream is not None:
-            self._stream.close()
-        if self._session is not None:
-            await self._session.close()
+        try:
+            await ended(self._reading, self._opening)
+        finally:
+            opening = self._opening
+            if opening is not None and not opening.cancelled() and opening.exception() is None:
+                opening.result().close()
+            self._reading = self._opening = None
+            if self._stream is not None:
+                self._stream.close()
+            if self._session is not None:
+                await self._session.close()
 
     async def _get(self, url: str, **params: str) -> tuple[bytes, Any]:
         """

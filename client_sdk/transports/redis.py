@@ -196,11 +196,13 @@ class RedisTransport(Transport):
         await undisturbed(asyncio.ensure_future(self._close()))
 
     async def _close(self) -> None:
-        await ended(self._reader)
-        for each, close in ((self._link, close_link), (self._reads, close_client)):
-            if each is not None:
-                with contextlib.suppress(Exception):
-                    await close(each)
+        try:
+            await ended(self._reader)
+        finally:
+            for each, close in ((self._link, close_link), (self._reads, close_client)):
+                if each is not None:
+                    with contextlib.suppress(Exception):
+                        await close(each)
 
     async def _read(self, ask: Callable[[redis.Redis], Awaitable[Any]]) -> Any:
         try:

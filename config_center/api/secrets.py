@@ -77,7 +77,10 @@ async def would_shred(call: Call) -> web.Response:
     version = call.number("version", 0, 1, 2**53 - 1)
     if not version:
         raise invalid("say which: ?version=N", parameter="version")
-    return answer(await call.service.secrets.would_shred(call.ns, call.path("key"), version))
+    found = await call.service.secrets.would_shred(call.ns, call.path("key"), version)
+    if not call.actor.reach.whole(call.ns):  # which instances there are is not about a key
+        found["served_by"] = []
+    return answer(found)
 
 
 async def shred_version(call: Call) -> web.Response:

@@ -92,7 +92,14 @@ class Drafts:
         space = self._space_of(ns)
         space.ledger.require_ready()
         draft, ids = self._begin(ns, asked, actor, idempotency_key)
-        draft, warnings, ring = await _MAKERS[draft.kind](self, space, draft, asked, actor)
+        fresh = await self._registry.system.find(ids) is None
+        warnings: list[str] = []
+        ring: Ring = {}
+        try:
+            draft, warnings, ring = await _MAKERS[draft.kind](self, space, draft, asked, actor)
+        except Problem:
+            if fresh:
+                raise  # else what counts is what was kept, whatever has moved since
         replaced = asked.get("replaces")
         if replaced is not None:
             self._mine(ns, replaced, actor)
@@ -101,7 +108,7 @@ class Drafts:
             place = self._free_place(system, draft)
             return Planned((record_op(system, place, draft.to_json()),))
 
-        if ring and await self._registry.system.find(ids) is None:  # a retry keeps no second one
+        if ring and fresh:  # a retry keeps no second data key
             async with space.ledger.lock:
                 await keep(space.ledger, ring)
         wish = Wish(actor, "draft", asked, draft.comment, ident=ids)

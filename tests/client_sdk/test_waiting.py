@@ -146,7 +146,7 @@ async def test_what_swallows_a_cancellation_is_ended_all_the_same() -> None:
 
     tasks = [asyncio.ensure_future(stubborn()) for _ in range(2)]
     await asyncio.sleep(0)
-    await ended(*tasks, None)
+    await ended(*tasks, None, asyncio.current_task())
 
     assert all(task.done() for task in tasks)
     assert len(swallowed) >= 4

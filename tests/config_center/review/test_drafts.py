@@ -344,6 +344,10 @@ async def test_a_secret_in_a_draft_is_sealed_where_it_lies_and_masked_where_it_i
         draft = await drafted(center, change(LLM, "llm"), key="k1")
         ring = dict(center.ledger(NS).ring)
         assert (await drafted(center, change(LLM, "llm"), key="k1"))["id"] == draft["id"]
+        with pytest.MonkeyPatch.context() as full:
+            few = center.drafts._limits.model_copy(update={"drafts_per_author": 1})
+            full.setattr(center.drafts, "_limits", few)
+            assert (await drafted(center, change(LLM, "llm"), key="k1"))["id"] == draft["id"]
         assert center.ledger(NS).ring == ring
         again = await center.drafts.get(NS, draft["id"], BOB)
         listed = await center.drafts.listed(NS, BOB)
