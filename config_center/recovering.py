@@ -245,7 +245,7 @@ async def _recover(ledger: Ledger, work: Coroutine[Any, Any, None]) -> None:
         raise Problem("store-unavailable", f"{error}; try again") from error
     except TooOld as error:
         raise Problem("history-incomplete", str(error), namespace=ledger.ns) from error
-    ledger.set_mode(Mode.READY)
+    ledger.go_on()
 
 
 def _journaled(ledger: Ledger) -> Proven:

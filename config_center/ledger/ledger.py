@@ -14,6 +14,8 @@ A draft never waits longer than the round under way plus its own.
 before it builds anything, and marks what it finds.
 * Everything that moves the head (rounds, learning, adoption) holds one lock, so "the head we know"
   means something.
+* **Nothing is built on an end**, not even another epoch: that the newest record is an ``end`` is
+  all that tells every center, and ourselves after a restart, that a namespace ended.
 
 Rejected: answering 200 when the script says OK (the store may be lost before the row is written:
 the journal would know an intent only), and one script a change (50 writers at 2 fsyncs each).
@@ -118,6 +120,11 @@ class Ledger:
         """Position and chain value of the head we know."""
         return Mark(self.state.position, self.state.c)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the head we know is the namespace's last record."""
+        return self.head is not None and self.head.header.type == "end"
+
     def readiness(self) -> dict[str, str]:
         """Whether the namespace takes changes now, and why not."""
         mode = Mode.UNREACHABLE if self.doubt and self.mode is Mode.READY else self.mode
@@ -183,6 +190,18 @@ class Ledger:
         log.log(level, "namespace %s is %s %s", self.ns, mode.value, reason)
         self.mode, self.reason = mode, reason
 
+    def go_on(self) -> None:
+        """Take changes again, or never more: the head we know tells."""
+        if self.has_ended:
+            self.end()
+        else:
+            self.set_mode(Mode.READY)
+
+    def end(self) -> None:
+        """Take no more changes; whoever listens hears the last record and is let go."""
+        self.set_mode(Mode.ENDED)
+        self.watchers.close_behind("the namespace was deleted")
+
     # -- following the store (hold the lock) --------------------------------------------------
 
     async def open(self) -> None:
@@ -205,11 +224,14 @@ class Ledger:
             stored = await self.store.head(self.ns)
             if stored is None:
                 await remember(self)
-                self.set_mode(Mode.EMPTY)
+                if self.has_ended:  # what was deleted is not missed
+                    self.end()
+                else:
+                    self.set_mode(Mode.EMPTY)
                 return
             await self._recover_from(stored)
             self.require_key()
-            self.set_mode(Mode.ENDED if self._has_ended() else Mode.READY)
+            self.go_on()
         except TooOld as error:
             await self._serve_what_is_known(Mode.INCOMPLETE, str(error))
         except Incomplete as error:
@@ -344,9 +366,6 @@ class Ledger:
     async def _is_store_behind(self) -> bool:
         newest = await self.journal.newest(self.ns)
         return newest is not None and newest.position > self.state.position
-
-    def _has_ended(self) -> bool:
-        return self.head is not None and self.head.header.type == "end"
 
 
 def _between(

@@ -33,7 +33,7 @@ from config_center.ledger.lines import Judged, judge, part, path_from
 from config_center.ledger.proof import check_rows, follow
 from config_center.ledger.words import Asker, Draft, Incomplete, Planned, TooOld
 from config_center.ledger.writer import sign
-from config_center.problems import Problem
+from config_center.problems import Problem, invalid
 from config_center.store.base import Committed, Pending, Restored
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ async def adopt(
     """
     Begin a new epoch on what the store holds (already learnt and verified), with what it lost and
     ``again`` behind it. Hold the lock. Not ``covered``: ``asker`` accepts that what was heard of is
-    lost.
+    lost. A namespace that ended there is left as it is.
 
     Raises StoreDown or OutcomeUnknown of the store; Incomplete when somebody proved to have seen
     what nobody here can bring back; NotVerified when the store changes all the time.
@@ -153,6 +153,8 @@ async def adopt(
     if covered:
         await _cover(ledger)
     for _ in range(_TRIES):
+        if ledger.has_ended:  # or ended meanwhile, by another center that was quicker
+            return
         lost = [*await _lost_rows(ledger), *again]
         above = max(ledger.state.position.e, *(r.position.e for r in ledger.heard.values()), 0)
         minted = await ledger.journal.mint_epoch(ledger.ns, above, next_epoch)
@@ -253,9 +255,12 @@ async def restore(
     beyond it are orphans. ``replaces`` is the head of one that was begun anew meanwhile and holds
     nothing: it goes. Hold the lock.
 
-    Raises StoreDown or OutcomeUnknown of the store; Problem 409 when there is a head by now.
+    Raises StoreDown or OutcomeUnknown of the store; Problem 409 when there is a head by now, 400
+    for a namespace that ended.
     """
     ns, journal = ledger.ns, ledger.journal
+    if whole.head.header.type == "end":
+        raise invalid(f"the namespace {ns} was deleted at {whole.head.position}: it stays so")
     above = max(whole.head.position.e, *(r.position.e for r in ledger.heard.values()), 0)
     minted = await journal.mint_epoch(ns, above, next_epoch)
     draft = Draft(

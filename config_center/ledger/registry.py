@@ -158,10 +158,7 @@ class Registry:
 
     async def end(self, ns: str, draft: Draft) -> None:
         """Write a namespace's last record; its name is never used again."""
-        ledger = self.get(ns)
-        await ledger.submit(draft)
-        ledger.set_mode(Mode.ENDED)
-        ledger.watchers.close("the namespace was deleted")
+        await self.get(ns).submit(draft)
 
     async def publish_trust(self) -> None:
         """Lay the list of signing keys beside every namespace, for clients of the store."""

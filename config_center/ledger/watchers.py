@@ -21,6 +21,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from client_sdk.records import Beat, Record
 
 _BOUND = 1000
@@ -73,7 +75,7 @@ class Watchers:
     def __init__(self, at_once: int = AT_ONCE) -> None:
         self.at_once = at_once
         self._all: set[Watcher] = set()
-        self._waiting: deque[tuple[Record | Beat, deque[Watcher]]] = deque()
+        self._waiting: deque[tuple[Callable[[Watcher], None], deque[Watcher]]] = deque()
         self._next: asyncio.Handle | None = None
 
     def __len__(self) -> int:
@@ -93,16 +95,23 @@ class Watchers:
         """Hand a message to everybody who is here now, after all that were offered before."""
         if len(self._waiting) >= _BOUND:
             self.close("too slow: resume from the last position you saw")
-        self._waiting.append((message, deque(self._all)))
+        self._tell(lambda watcher: watcher.offer(message))
+
+    def close_behind(self, reason: str) -> None:
+        """End everybody who is here now, each after all that was offered before."""
+        self._tell(lambda watcher: watcher.close(reason))
+
+    def _tell(self, word: Callable[[Watcher], None]) -> None:
+        self._waiting.append((word, deque(self._all)))
         if self._next is None:
             self._hand_out()
 
     def _hand_out(self) -> None:
         self._next, left = None, self.at_once
         while self._waiting:
-            message, audience = self._waiting[0]
+            word, audience = self._waiting[0]
             while audience and left:
-                audience.popleft().offer(message)
+                word(audience.popleft())
                 left -= 1
             if audience:
                 self._next = asyncio.get_running_loop().call_soon(self._hand_out)
@@ -110,7 +119,7 @@ class Watchers:
             self._waiting.popleft()
 
     def close(self, reason: str) -> None:
-        """End all of them."""
+        """End all of them at once; what was not handed out yet they do not hear."""
         self._waiting.clear()
         for watcher in tuple(self._all):
             watcher.close(reason)

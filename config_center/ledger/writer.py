@@ -12,7 +12,7 @@ from client_sdk.records import Header, Position, Record
 from client_sdk.waiting import ended
 from config_center.journal import JournalDown
 from config_center.ledger.words import Committed, Mode
-from config_center.problems import Problem
+from config_center.problems import Problem, not_found
 from config_center.store.base import Committed as StoreCommitted
 from config_center.store.base import (
     Conflict,
@@ -91,10 +91,11 @@ class Writer:
         self._task = asyncio.create_task(self._serve(), name=f"writer of {self._ledger.ns}")
 
     async def close(self) -> None:
-        """Stop serving; whoever still waits is told that the center stops."""
+        """Stop serving; whoever waits is told that the center stops, or the namespace ended."""
         await ended(self._task)
+        deleted = self._ledger.mode is Mode.ENDED  # then no other center takes it either
         while not self._queue.empty():
-            self._queue.get_nowait().refuse(_stopping())
+            self._queue.get_nowait().refuse(self._ledger.problem() if deleted else _stopping())
 
     async def submit(self, draft: Draft) -> Committed:
         """
@@ -175,6 +176,7 @@ class Writer:
                 continue  # the same change twice in one batch: the next attempt answers it
             try:
                 if not await self._is_answered(waiting):
+                    self._require_no_end(steps)
                     step, state = self._plan(waiting, state)
                     steps.append(step)
                     seen.add(draft.id)
@@ -198,6 +200,12 @@ class Writer:
             )
         waiting.answer.set_result(known)
         return True
+
+    def _require_no_end(self, steps: list[_Step]) -> None:
+        """Raise Problem 404 where the record to build on is the namespace's last."""
+        ended = steps[-1].record.header.type == "end" if steps else self._ledger.has_ended
+        if ended:
+            raise not_found(f"the namespace {self._ledger.ns} was deleted")
 
     def _plan(self, waiting: _Waiting, state: NamespaceState) -> tuple[_Step, NamespaceState]:
         draft, ledger = waiting.draft, self._ledger
@@ -252,6 +260,8 @@ class Writer:
             await self._find_out(steps)
             return
         ledger.believe(state, records[-1], records)
+        if ledger.has_ended:  # here, whoever asked for it: before the next round can begin
+            ledger.end()
         for step in steps:
             if not step.waiting.answer.done():
                 step.waiting.answer.set_result(

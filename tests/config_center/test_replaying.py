@@ -180,3 +180,7 @@ async def test_the_end_of_a_namespace_is_judged_when_it_comes_back(
     async with lost(tmp_path, put(1), end, since) as center:
         assert await replay(center) == ("409 needs-approval" if rules else "503 frozen")
         assert shown(center)["value"] == 2
+
+        (orphan,) = await center.recovery.orphans(NS)
+        await center.recovery.decide(NS, orphan["id"], "replay", ALICE, "it has to", urgent=True)
+        assert NS not in center.modes()

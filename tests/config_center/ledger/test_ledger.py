@@ -14,7 +14,7 @@ from config_center.problems import Problem
 from config_center.store.base import OutcomeUnknown, Retention, StoreDown
 from config_center.store.memory import MemoryStore
 from config_center.store.redis import RedisStore
-from tests.config_center.ledger.world import QUICK, center, draft
+from tests.config_center.ledger.world import QUICK, center, draft, end
 from tests.redis_server import running
 
 WITHIN = 30.0
@@ -399,8 +399,7 @@ async def test_a_namespace_is_made_once_and_its_name_is_never_used_again(tmp_pat
         await made.submit(draft("k", 1))
         with pytest.raises(Problem) as taken:
             await registry.create("prod", "alice")
-        end = Draft("end", "asked", "alice", lambda _: Planned(()), type="end")
-        await registry.end("prod", end)
+        await registry.end("prod", end())
 
         with pytest.raises(Problem) as gone:
             registry.get("prod")

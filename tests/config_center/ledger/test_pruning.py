@@ -32,7 +32,7 @@ from config_center.store.base import Retention, StoredHead, StoreDown
 from config_center.store.memory import MemoryStore
 from config_center.store.redis import RedisStore
 from tests.config_center.ledger.test_recovery import fail_over, saved, trim, values
-from tests.config_center.ledger.world import STILL, center, draft
+from tests.config_center.ledger.world import STILL, center, draft, end
 from tests.history import content
 from tests.redis_server import running
 from tests.until import until
@@ -552,9 +552,7 @@ async def test_a_namespace_that_ended_is_not_taken_up_again_at_a_restart(tmp_pat
     store = MemoryStore()
     async with center(tmp_path, store) as registry:
         await registry.create("team", "alice")
-        await registry.end(
-            "team", Draft("end", "asked", "alice", lambda _: Planned(()), type="end")
-        )
+        await registry.end("team", end())
     async with center(tmp_path, store) as registry:
         assert "team" not in registry.ledgers
         with pytest.raises(Problem) as taken:

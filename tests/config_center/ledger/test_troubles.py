@@ -24,7 +24,7 @@ from config_center.store.base import (
 )
 from config_center.store.memory import MemoryStore
 from config_center.store.redis import RedisStore
-from tests.config_center.ledger.world import QUICK, center, draft
+from tests.config_center.ledger.world import QUICK, center, draft, end
 from tests.history import content
 from tests.redis_server import Server, running
 from tests.until import until
@@ -124,7 +124,7 @@ async def test_a_namespace_that_another_center_makes_and_ends_comes_and_goes_her
         await until(lambda: "team" in b.ledgers and b.ledgers["team"].mode is Mode.READY)
         await b.get("team").submit(draft("k", 1))
 
-        await a.end("team", Draft("end", "asked", "alice", lambda _: Planned(()), type="end"))
+        await a.end("team", end())
         await until(lambda: "team" not in a.ledgers and "team" not in b.ledgers)
 
         with pytest.raises(Problem) as taken:

@@ -37,6 +37,11 @@ def draft(key: str, value: object, change: str = "", asked: str = "asked") -> Dr
     return Draft(change or secrets.token_hex(8), asked, "tester", plan)
 
 
+def end() -> Draft:
+    """The last record of a namespace."""
+    return Draft("end", "asked", "alice", lambda _: Planned(()), type="end")
+
+
 @contextlib.asynccontextmanager
 async def center(
     home: Path,
