@@ -186,7 +186,7 @@ class Ledger:
         """Change the mode, and say it loudly once."""
         if (mode, reason) == (self.mode, self.reason):
             return
-        level = logging.INFO if mode is Mode.READY else logging.ERROR
+        level = logging.INFO if mode in (Mode.READY, Mode.ENDED) else logging.ERROR
         log.log(level, "namespace %s is %s %s", self.ns, mode.value, reason)
         self.mode, self.reason = mode, reason
 
