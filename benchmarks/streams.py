@@ -48,7 +48,7 @@ async def lines(size: float) -> AsyncIterator[Line]:
             watchers = center.service.ledger("default").watchers
             for number in range(rounds):
                 for count in rng.sample(counts, len(counts)):
-                    watchers.at_once = count
+                    watchers.turns.least = count
                     await asyncio.sleep(_BETWEEN)
                     with turns() as lasted:
                         took = await _told(http, center, readers, f"{count} {number}")

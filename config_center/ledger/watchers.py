@@ -7,9 +7,11 @@ and nobody else's time. Rejected: dropping the oldest (a gap that the reader wou
 
 A message is handed to some of them in one turn of the event loop, to the others in the next ones,
 each message in its order, or whoever asks for a key meanwhile waits behind all of them. One change
-to 1,000 streams (``make bench BENCH=streams``): 2 at once hold the loop for 3.2 ms at most and the
-last stream hears after 136; 1: 3.1 and 158; 8: 4.9 and 124; 32: 6.4 and 114; all: 84 and 118.
-A request takes four turns, so what a turn lasts counts more than what all of them take. Rejected:
+to 1,000 streams (``make bench BENCH=streams``): 2 at once hold the loop for 7.6 ms at most and the
+last stream hears after 145; 1: 6.2 and 207; 8: 7.5 and 184; 32: 9.1 and 150; all: 106 and 128.
+A request takes four turns, so what a turn lasts counts more than what all of them take. Where turns
+are long because of others, more hear in each (client_sdk/turns.py): no rate of requests may keep a
+beat from 1,000 streams for longer than a client takes for silence. Rejected:
 ``asyncio.sleep(0)`` before each write (everybody is woken in every turn, to see that it is not
 his).
 """
@@ -17,8 +19,11 @@ his).
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from typing import TYPE_CHECKING
+
+from client_sdk.turns import LEAST, Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +31,6 @@ if TYPE_CHECKING:
     from client_sdk.records import Beat, Record
 
 _BOUND = 1000
-AT_ONCE = 2
 
 
 class Watcher:
@@ -70,10 +74,17 @@ class Watcher:
 
 
 class Watchers:
-    """All listeners of one namespace; ``at_once`` of them hear in one turn of the loop."""
+    """
+    All listeners of one namespace. ``at_once`` of them at least hear in one turn of the loop;
+    ``clock`` gives seconds.
+    """
 
-    def __init__(self, at_once: int = AT_ONCE) -> None:
-        self.at_once = at_once
+    def __init__(
+        self, at_once: int = LEAST, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.turns = Turns(at_once)
+        self._clock = clock
+        self._left = 0  # messages that wait, once for each who is still to hear them
         self._all: set[Watcher] = set()
         self._waiting: deque[tuple[Callable[[Watcher], None], deque[Watcher]]] = deque()
         self._next: asyncio.Handle | None = None
@@ -102,24 +113,27 @@ class Watchers:
         self._tell(lambda watcher: watcher.close(reason))
 
     def _tell(self, word: Callable[[Watcher], None]) -> None:
+        if not self._all:
+            return
         self._waiting.append((word, deque(self._all)))
+        self._left += len(self._all)
         if self._next is None:
             self._hand_out()
 
     def _hand_out(self) -> None:
-        self._next, left = None, self.at_once
-        while self._waiting:
+        self._next = None
+        for _ in range(self.turns.share(self._left, self._clock())):
             word, audience = self._waiting[0]
-            while audience and left:
-                word(audience.popleft())
-                left -= 1
-            if audience:
-                self._next = asyncio.get_running_loop().call_soon(self._hand_out)
-                return
-            self._waiting.popleft()
+            word(audience.popleft())
+            self._left -= 1
+            if not audience:
+                self._waiting.popleft()
+        if self._waiting:
+            self._next = asyncio.get_running_loop().call_soon(self._hand_out)
 
     def close(self, reason: str) -> None:
         """End all of them at once; what was not handed out yet they do not hear."""
         self._waiting.clear()
+        self._left = 0
         for watcher in tuple(self._all):
             watcher.close(reason)

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from typing import Any
 
+from client_sdk.turns import LEAST
 from config_center.ledger import watchers
 from config_center.ledger.watchers import Watchers
 
@@ -27,7 +28,7 @@ async def test_everybody_hears_every_message_in_its_order() -> None:
 
 
 async def test_a_message_wakes_only_some_in_one_turn_of_the_loop() -> None:
-    all_of_them, woken, seen = Watchers(), [], []
+    all_of_them, woken, seen = Watchers(clock=lambda: 0.0), [], []
 
     async def listen(watcher: watchers.Watcher) -> None:
         woken.append(await anext(watcher))
@@ -41,7 +42,21 @@ async def test_a_message_wakes_only_some_in_one_turn_of_the_loop() -> None:
     await asyncio.gather(*tasks)
 
     most = max(after - before for before, after in itertools.pairwise(seen))
-    assert most <= watchers.AT_ONCE
+    assert most <= LEAST
+
+
+async def test_a_beat_a_second_reaches_a_thousand_while_each_turn_lasts_50_ms() -> None:
+    now = 100.0
+    all_of_them = Watchers(clock=lambda: now)
+    listeners = [all_of_them.add() for _ in range(1_000)]
+
+    for beats in range(1, 6):
+        all_of_them.offer(*numbers(1))
+        for _ in range(20):
+            now += 0.05
+            await asyncio.sleep(0)
+
+        assert {each._queue.qsize() for each in listeners} == {beats}
 
 
 async def test_who_comes_later_hears_what_is_offered_later_and_who_left_nothing() -> None:
