@@ -15,7 +15,10 @@ until somebody takes an answer. Each connection here is wrapped by a guard that 
   not read goes with him. Long answers over slow lines keep the pace and have all the time.
 
 A thousand that came together are cut a few in each turn of the event loop, after one another: each
-of them costs a tenth of a millisecond, and who asks for something meanwhile would wait for all.
+of them costs a tenth of a millisecond, and who asks for something meanwhile would wait for all
+(client_sdk/turns.py). Cut means that what waits is thrown away: the library closes a connection
+whose other end sends no more, and that alone would wait without end for a reader who takes a little
+now and then.
 
 What the kernel holds is bounded too: it takes little beyond what is on its way (TCP_NOTSENT_LOWAT),
 and ends a connection whose other end acknowledges nothing, or has no room, for a little longer than
@@ -36,11 +39,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import time
 from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from client_sdk.addresses import network_of
+from client_sdk.turns import Turns
 
 if TYPE_CHECKING:
     import ssl
@@ -53,7 +58,6 @@ UNREAD_WITHIN = 5.0
 PACE = 16 * 1024  # bytes a second
 _BACKLOG = 1024  # a whole fleet connects in one moment; the kernel's own bound counts as well
 _UNSENT = 16 * 1024  # bytes that the kernel takes beyond what is on its way
-_CUT_AT_ONCE = 2  # in a turn of the loop: what came together ends together, and others wait
 _KERNEL_LATER = 1.25  # it ends hundreds in one moment, our timers each one at its own
 
 
@@ -83,6 +87,7 @@ class Guard(asyncio.Protocol):
         self._unread: asyncio.TimerHandle | None = None
         self._waiting = 0  # bytes, when we looked last
         self._busy = False
+        self._over = False  # cut by us, or gone by itself
         self.address = ""
 
     def busy(self) -> None:
@@ -125,6 +130,7 @@ class Guard(asyncio.Protocol):
         self._inner.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._over = True
         self._stop_head()
         self._stop_unread()
         self._connections.cut += isinstance(exc, TimeoutError)  # the kernel lost patience first
@@ -163,18 +169,22 @@ class Guard(asyncio.Protocol):
         self._connections.cut_soon(self)
 
     def abort(self) -> bool:
-        """Cut it now. False when it ends already."""
-        if self._transport.is_closing():
-            return False
-        self._transport.abort()
-        return True
+        """Cut it now, also one that is being closed. False when it was over before."""
+        was_over, self._over = self._over, True
+        if not was_over:
+            self._transport.abort()
+        return not was_over
 
 
 class Connections:
-    """The guards of all connections; ``cut`` counts those that were too slow."""
+    """
+    The guards of all connections; ``cut`` counts those that were too slow, ``clock`` gives seconds.
+    """
 
-    def __init__(self, bounds: Bounds) -> None:
+    def __init__(self, bounds: Bounds, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.bounds = bounds
+        self._clock = clock
+        self._turns = Turns()
         self.cut = 0
         self._closed = False
         self._open: set[Guard] = set()
@@ -208,7 +218,7 @@ class Connections:
 
     def _cut_some(self) -> None:
         self._next_cut = None
-        for _ in range(min(_CUT_AT_ONCE, len(self._slow))):
+        for _ in range(self._turns.share(len(self._slow), self._clock())):
             self.cut += self._slow.popleft().abort()
         if self._slow:
             self._next_cut = asyncio.get_running_loop().call_soon(self._cut_some)

@@ -214,13 +214,19 @@ async def test_a9_a_reader_has_time_as_long_as_he_keeps_the_pace() -> None:
     assert connections.cut == 1
 
 
-async def test_a9_those_who_are_slow_together_are_cut_a_few_in_a_turn_of_the_loop() -> None:
-    connections, transports = Connections(Bounds(100)), [Waiting() for _ in range(21)]
-    for transport in transports:
-        guard = listening.Guard(asyncio.Protocol(), connections)
+def slow_together(connections: Connections, count: int) -> list[tuple[listening.Guard, Waiting]]:
+    """Guards of so many connections, all of them found too slow in one moment."""
+    made = [(listening.Guard(asyncio.Protocol(), connections), Waiting()) for _ in range(count)]
+    for guard, transport in made:
         guard._transport = transport
         guard._too_slow()
-    transports[5].abort()  # it ends by itself meanwhile
+    return made
+
+
+async def test_a9_those_who_are_slow_together_are_cut_a_few_in_a_turn_of_the_loop() -> None:
+    connections = Connections(Bounds(100), clock=lambda: 0.0)
+    made = slow_together(connections, 21)
+    made[5][0].connection_lost(None)  # it ends by itself meanwhile
 
     seen = []
     while connections.cut < 20:
@@ -228,7 +234,44 @@ async def test_a9_those_who_are_slow_together_are_cut_a_few_in_a_turn_of_the_loo
         await asyncio.sleep(0)
 
     assert max(after - before for before, after in itertools.pairwise([*seen, 20])) <= 2
-    assert all(transport.aborted for transport in transports)
+    assert [transport.aborted for _, transport in made] == [n != 5 for n in range(21)]
+
+
+async def test_a9_1100_are_cut_within_a_second_while_each_turn_lasts_20_ms() -> None:
+    turns = itertools.count()
+    connections = Connections(Bounds(2000), clock=lambda: next(turns) * 0.02)
+    slow_together(connections, 1_100)
+
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+    assert connections.cut == 1_100
+
+
+@pytest.mark.parametrize("half", [False, True])
+async def test_a9_whoever_sends_no_more_and_reads_too_slowly_is_cut_like_any_other(
+    monkeypatch: pytest.MonkeyPatch, half: bool
+) -> None:
+    monkeypatch.setattr(listening, "_bound_kernel", lambda *_: None)  # it is as patient as can be
+    async with door() as (port, connections):
+        loop = asyncio.get_running_loop()
+        with narrow(port) as reader:
+            await loop.sock_recv(reader, 512)  # the answer has begun
+            if half:
+                reader.shutdown(socket.SHUT_WR)
+
+            async def drip() -> None:
+                with contextlib.suppress(ConnectionError):
+                    while True:
+                        await loop.sock_recv(reader, 512)
+                        await asyncio.sleep(WITHIN / 4)
+
+            dripping = asyncio.create_task(drip())
+            await until(lambda: len(connections) == 0)
+            dripping.cancel()
+            await asyncio.wait((dripping,))
+
+        assert connections.cut == 1
 
 
 async def test_a_slow_line_that_keeps_the_pace_gets_the_whole_answer() -> None:
