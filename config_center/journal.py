@@ -328,6 +328,15 @@ class Journal:
 
         return await self.transact(read)
 
+    async def of_bodies(self, hashes: Iterable[str], say: Callable[[bytes], T]) -> dict[str, T]:
+        """What ``say`` says of each of these bodies that is here, with one in memory at a time."""
+
+        def read(db: sqlite3.Connection) -> dict[str, T]:
+            bodies = ((sha, body_of(db, sha)) for sha in hashes)
+            return {sha: say(body) for sha, body in bodies if body is not None}
+
+        return await self.transact(read)
+
     async def namespaces(self) -> list[str]:
         """Every namespace that has history here."""
         query = f"SELECT DISTINCT ns FROM rows WHERE {HISTORY}"

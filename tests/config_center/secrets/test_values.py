@@ -85,6 +85,28 @@ async def test_a_shredded_secret_is_gone_from_every_copy_of_the_ring(tmp_path: P
         assert await marks(made) == [None, told["shredded"], told["shredded"]]
 
 
+async def test_a_page_of_versions_is_marked_in_one_transaction_of_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world(tmp_path) as made:
+        for number in range(5):
+            await publish(made, api_key=f"sk-{number // 3}", model=str(number % 2))
+        await made.secrets.shred("default", "llm", 1, ALICE)
+        asked, journal = [], made.ledger("default").journal
+        transact = journal.transact
+
+        async def counted(work: Any) -> Any:
+            asked.append(work)
+            return await transact(work)
+
+        monkeypatch.setattr(journal, "transact", counted)
+
+        marked = await marks(made)
+
+        assert [gone is not None for gone in marked] == [False, False, True, True, True]
+        assert len(asked) == 2, "the versions, and the bodies of the page"
+
+
 async def test_what_is_served_is_sealed_anew_before_it_is_shredded(tmp_path: Path) -> None:
     async with world(tmp_path) as made:
         await publish(made)
