@@ -14,7 +14,7 @@ import orjson
 
 from client_sdk.data_keys import SHREDDED
 from config_center.review.policy import POLICY, RULES, Policy
-from config_center.review.stored import drafts_of
+from config_center.review.stored import author_of
 from config_center.schemas import PREFIX as SCHEMA
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from client_sdk.records import Record
     from client_sdk.state import NamespaceState
 
+_KNOWN = 1000  # authors of drafts that are remembered
 _BARE = {
     "create": "namespace made",
     "end": "namespace ended",
@@ -63,11 +64,15 @@ class Events:
         told = _TOLD.get(op.key.partition(".")[0])
         if told is None or body is None:
             return f"{op.key} ({op.op})"
+        if op.key == POLICY and op.latest == 1 and self._policy is None:
+            self._policy = Policy()  # there was none before
         return told(self, op.key, orjson.loads(body))
 
     def _policy_words(self, _: str, plain: dict[str, Any]) -> str:
-        before, after = self._policy or Policy(), Policy.from_json(plain)
+        before, after = self._policy, Policy.from_json(plain)
         self._policy = after
+        if before is None:
+            return f"rules and freeze set: {_as_it_stands(after)}"
         rules = [
             f"rule {name} {'on' if getattr(after, name) else 'off'}"
             for name in RULES
@@ -96,15 +101,39 @@ class Events:
         return f"draft {header.id} of {author} rejected"
 
 
+def _as_it_stands(policy: Policy) -> str:
+    """All of it, where what was there before is not known: no word says that it changed."""
+    rules = [f"rule {name} on" for name in RULES if getattr(policy, name)]
+    freeze = "nothing is frozen" if policy.frozen is None else f"frozen: {policy.frozen.reason}"
+    return ", ".join([freeze, *rules])
+
+
 def _freeze_words(before: Policy, after: Policy) -> list[str]:
     if after.frozen == before.frozen:
         return []
     return ["freeze lifted" if after.frozen is None else f"frozen: {after.frozen.reason}"]
 
 
-def draft_author(system: NamespaceState, ns: str, ident: str) -> str | None:
-    """Who wrote the draft of this id, which may be any change's."""
-    return next((draft.author for draft in drafts_of(system, ns) if draft.id == ident), None)
+class Authors:
+    """
+    Who wrote the draft of an id, which may be any change's. A thousand streams tell the same
+    record, so each id is looked up once as long as ``system``, the state of ``_system`` where
+    drafts lie, stays what it is.
+    """
+
+    def __init__(self, system: Callable[[], NamespaceState]) -> None:
+        self._system = system
+        self._chain = b""
+        self._known: dict[tuple[str, str], str | None] = {}
+
+    def of(self, ns: str, ident: str) -> str | None:
+        """The name of its author, None where it is no draft's."""
+        system, asked = self._system(), (ns, ident)
+        if system.c != self._chain or len(self._known) >= _KNOWN:
+            self._chain, self._known = system.c, {}
+        if asked not in self._known:
+            self._known[asked] = author_of(system, ns, ident)
+        return self._known[asked]
 
 
 _TOLD = {

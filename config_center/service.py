@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from config_center import asking, reading
 from config_center.changes import Answer, Changes, Wish, key_answer
+from config_center.events import Authors
 from config_center.history import Histories
 from config_center.ledger.words import Draft, Mode, Planned
 from config_center.logging_in import LoggingIn
@@ -86,6 +87,7 @@ class Service:
         self.login = LoggingIn(oidc or Oidc(), self.tokens, rng)
         self.reports = Reports(registry, self._spaces, clock_ms)
         self.recovery = Recovery(registry, self._space, self._changes.urgent)
+        self.authors = Authors(lambda: registry.system.state)
         self.policies = Policies(registry, self._changes, self._space, clock_ms)
         self.drafts = Drafts(
             registry, self._changes, self._space, limits, clock_ms=clock_ms, rng=rng

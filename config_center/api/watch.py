@@ -26,7 +26,7 @@ from client_sdk.records import Beat, Position, Record, pack
 from config_center.access import require_whole
 from config_center.api.context import answer
 from config_center.api.route import BYTES, EVENTS, Parameter, Route
-from config_center.events import Events, draft_author
+from config_center.events import Events
 from config_center.problems import Problem, invalid, not_found
 from config_center.review.policy import policy_of
 
@@ -242,7 +242,7 @@ def _author(call: Call, ident: str) -> str | None:
     """Who wrote a draft, for those who may look at drafts."""
     if not call.actor.may("review"):
         return None
-    return draft_author(call.service.registry.system.state, call.ns, ident)
+    return call.service.authors.of(call.ns, ident)
 
 
 def _plain(

@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
@@ -194,13 +195,11 @@ class Fleet:
         typer.echo(f"         {program} rollout promote prompt      {program} rollback prompt")
 
     async def _events(self, center: Center) -> None:
-        from config_center.events import Events, draft_author
+        from config_center.events import Events
         from config_center.problems import Problem
         from config_center.review.policy import policy_of
 
-        def author_of(ident: str) -> str | None:
-            return draft_author(center.registry.system.state, _NS, ident)
-
+        author_of = partial(center.service.authors.of, _NS)
         try:
             while True:
                 ledger = center.registry.get(_NS)

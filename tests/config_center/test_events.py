@@ -9,9 +9,11 @@ import pytest
 
 from client_sdk.contents import Op
 from client_sdk.records import Record
-from config_center.events import Events, draft_author
+from client_sdk.state import NamespaceState
+from config_center import events
+from config_center.events import Authors, Events
 from config_center.review.policy import POLICY, Freeze, Policy
-from config_center.review.stored import StoredDraft
+from config_center.review.stored import StoredDraft, author_of
 from tests.history import History, put
 
 ICE = Policy(frozen=Freeze("ann", "incident 4711", 1_700_000_000_000))
@@ -25,8 +27,8 @@ def told(
     """What is said after position and author."""
     record = History().add(*ops, kind=kind, change=change)
     record = replace(record, header=replace(record.header, **about))
-    events = Events(before, {"d1": "ann", "d2": "Tester"}.get)
-    begin, _, words = events.words(record).partition("  tester  ")
+    said_of = Events(before, {"d1": "ann", "d2": "Tester"}.get)
+    begin, _, words = said_of.words(record).partition("  tester  ")
     assert begin == "1-2"
     return words
 
@@ -44,8 +46,6 @@ def test_keys_are_named_with_what_was_done_why_and_who_agreed() -> None:
         (ICE, replace(ICE, frozen=Freeze("bob", "again", 2)), "frozen: again"),
         (ICE, Policy(), "freeze lifted"),
         (Policy(), Policy(), "nothing is frozen"),
-        (None, Policy(), "nothing is frozen"),
-        (None, replace(ICE, staged=True), "frozen: incident 4711, rule staged on"),
         (ICE, ICE, "rules as before"),
         (Policy(), TWO, "rule two_person on"),
         (
@@ -61,12 +61,28 @@ def test_a_freeze_and_the_rules_are_said_as_what_became_of_them(
     assert told(put(POLICY, after.to_json()), before=before) == words
 
 
+@pytest.mark.parametrize(
+    ("after", "words"),
+    [
+        (Policy(), "rules and freeze set: nothing is frozen"),
+        (TWO, "rules and freeze set: nothing is frozen, rule two_person on"),
+        (replace(ICE, staged=True), "rules and freeze set: frozen: incident 4711, rule staged on"),
+    ],
+)
+def test_what_was_before_the_first_record_is_not_guessed(after: Policy, words: str) -> None:
+    assert told(put(POLICY, after.to_json(), 2), before=None) == words
+
+
+def test_before_the_first_rules_of_a_namespace_there_were_none() -> None:
+    assert told(put(POLICY, ICE.to_json(), 1), before=None) == "frozen: incident 4711"
+
+
 def test_each_record_is_told_on_top_of_the_one_before() -> None:
     history = History()
     records = [history.add(put(POLICY, each.to_json(), n)) for n, each in enumerate((ICE, TWO), 1)]
-    events = Events(Policy(), {}.get)
+    said_of = Events(Policy(), {}.get)
 
-    said = [events.words(record).rpartition("  ")[2] for record in records]
+    said = [said_of.words(record).rpartition("  ")[2] for record in records]
 
     assert said == ["frozen: incident 4711", "freeze lifted, rule two_person on"]
 
@@ -95,19 +111,43 @@ def test_a_record_without_any_key_says_what_it_is() -> None:
     assert told() == "nothing changed"
 
 
-def test_the_author_of_a_draft_is_found_by_its_id_and_of_another_change_nobody() -> None:
+def test_the_author_of_a_draft_is_looked_up_once_for_all_who_read_along(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     draft = StoredDraft("d1", "ns", "change", "ann", "", "", 0, ())
-    history = History("_system")
+    history, asked = History("_system"), []
     history.add(put("draft.ns.00", draft.to_json()))
 
-    found = [draft_author(history.state, "ns", ident) for ident in ("d1", "d2")]
+    def counted(system: NamespaceState, ns: str, ident: str) -> str | None:
+        asked.append(ident)
+        return author_of(system, ns, ident)
 
-    assert found == ["ann", None]
+    monkeypatch.setattr(events, "author_of", counted)
+    authors = Authors(lambda: history.state)
+
+    found = [authors.of("ns", ident) for ident in ("d1", "d2", "d1", "d2") for _ in range(500)]
+    other = authors.of("other", "d1")
+
+    assert (found, other) == (["ann"] * 500 + [None] * 500 + ["ann"] * 500 + [None] * 500, None)
+    assert asked == ["d1", "d2", "d1"]
+    history.add(put("draft.ns.01", replace(draft, id="d2", author="bob").to_json()))
+    assert authors.of("ns", "d2") == "bob", "a draft that is new here is found"
+
+
+def test_no_more_authors_are_remembered_than_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "_KNOWN", 10)
+    system = History("_system").state
+    authors = Authors(lambda: system)
+
+    for number in range(25):
+        authors.of("ns", f"change-{number}")
+
+    assert len(authors._known) <= 10
 
 
 def test_what_is_not_known_or_not_at_hand_keeps_its_own_name() -> None:
     record: Record = History().add(put(POLICY, TWO.to_json()))
-    events = Events(Policy(), {}.get)
+    said_of = Events(Policy(), {}.get)
 
-    assert events.words(replace(record, bodies={})).endswith("  _policy (set)")
+    assert said_of.words(replace(record, bodies={})).endswith("  _policy (set)")
     assert told(put("_newer", 1)) == "_newer (set)"

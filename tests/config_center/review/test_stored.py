@@ -66,6 +66,26 @@ def test_a_draft_is_read_back_with_its_place_and_hash() -> None:
     assert stored.drafts_of(held(DRAFT), "other") == []
 
 
+def test_only_the_draft_of_an_id_is_parsed_to_say_who_wrote_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bob = replace(DRAFT, id="e", author="bob", comment=f'"id":"{DRAFT.id}"')
+    nested = replace(DRAFT, id="f", author="eve", about={"id": DRAFT.id})
+    state, parsed = held(bob, nested, DRAFT, of_one(1, "dan")), []
+
+    def counted(body: bytes) -> StoredDraft:
+        parsed.append(body)
+        return StoredDraft.from_json(orjson.loads(body))
+
+    monkeypatch.setattr(stored, "_parsed", counted)
+
+    assert stored.author_of(state, "ns", DRAFT.id) == "ann"
+    assert len(parsed) == 2, "its own, and one that looks like it"
+    assert stored.author_of(state, "ns", "never") is None
+    assert stored.author_of(state, "other", DRAFT.id) is None
+    assert len(parsed) == 2
+
+
 def test_the_hash_covers_everything_that_is_approved() -> None:
     other = [
         replace(DRAFT, parts=(replace(PART, body='"newer"'),)),
