@@ -47,6 +47,7 @@ from config_center.oidc import Oidc
 from config_center.weak_secrets import is_example
 
 FILE = Path("config-center.toml")
+_TOKENS = ("CONFIG_CENTER_TOKEN", "CONFIG_CENTER_TOKEN_FILE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +238,11 @@ def environment_without_ours() -> dict[str, str]:
     """This process's environment without any setting of this project, for programs it starts."""
     ours = ("CONFIG_CENTER_", "DEVICE_GATEWAY_", "CONFIG_AGENT_")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+
+
+def token_variable() -> str:
+    """The variable that the command line has its token from; of the two, one at most is set."""
+    return next((name for name in _TOKENS if name in os.environ), _TOKENS[0])
 
 
 def environment_lines() -> list[str]:

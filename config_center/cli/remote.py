@@ -64,8 +64,10 @@ class Remote:
         self.url = (here or http[0].url).rstrip("/")
         self.namespace = namespace or settings.namespace
         token = settings.token
+        self._token_from = ""
         if token is None and http[0].loopback and _TOKEN_FILE.is_file():
             token = read_private(_TOKEN_FILE, "the admin token").strip()
+            self._token_from = str(_TOKEN_FILE)
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def ns(self, *parts: str) -> str:
@@ -211,6 +213,11 @@ class Remote:
         if response.status >= 400:
             name = str(plain.get("type", "")).rpartition(":")[2]
             detail = at_the_shell(plain.get("detail", "refused"), self.namespace)
+            if response.status == 401:  # a token too many is set more often than one is wrong
+                from config_center.settings import token_variable  # slow to load, else not needed
+
+                named = self._token_from or token_variable()
+                detail = detail.replace("this token", f"this token ({named})", 1)
             for found in plain.get("errors", ()):
                 found["message"] = at_the_shell(str(found.get("message")), self.namespace)
             raise ApiError(response.status, name, detail, plain)

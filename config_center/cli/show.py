@@ -35,6 +35,11 @@ def at_terminal() -> bool:
     return sys.stdin.isatty()
 
 
+def prints_to_terminal() -> bool:
+    """True where somebody reads what is printed, and no script."""
+    return sys.stdout.isatty()
+
+
 def as_json(plain: Any) -> None:
     """JSON on stdout."""
     typer.echo(orjson.dumps(plain, option=orjson.OPT_INDENT_2).decode("utf-8"))

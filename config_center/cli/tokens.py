@@ -17,6 +17,10 @@ from config_center.cli.show import AsJson
 app = typer.Typer(cls=Verbs, help="Access tokens.", no_args_is_help=True)
 
 _SECONDS = {"m": 60, "h": 3_600, "d": 86_400}
+_HOW_TO_USE = (
+    "to use it: CONFIG_CENTER_TOKEN=cc_... before a command, or put it in a file of mode 0600 that "
+    "CONFIG_CENTER_TOKEN_FILE names"
+)
 _LASTS = re.compile(r"([1-9][0-9]{0,5})([mhd])\Z")
 
 
@@ -83,6 +87,12 @@ def create_token(
         body["ttl"] = _seconds(expires)
     made = run(connect().call("POST", "/v1/tokens", body))
     show.done(made, made["token"], json)
+    _say_how_to_use(json)
+
+
+def _say_how_to_use(json: bool) -> None:
+    if not json and show.prints_to_terminal():
+        typer.echo(_HOW_TO_USE, err=True)
 
 
 @app.command(epilog="Example: config-center token revoke 1f2e3d4c5b6a7988")

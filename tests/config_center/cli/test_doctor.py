@@ -34,7 +34,7 @@ async def test_a_center_that_runs_is_asked_and_is_fit(tmp_path: Path) -> None:
     assert "namespaces  1 of 1 take changes" in plain.output
     assert json.loads(data.stdout)["fit"] is True
     assert refused.exit_code == 1
-    assert "this token is not known" in refused.stderr
+    assert "this token (CONFIG_CENTER_TOKEN) is not known" in refused.stderr
 
 
 def test_where_no_center_runs_the_machine_is_looked_at(tmp_path: Path) -> None:

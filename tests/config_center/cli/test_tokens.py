@@ -39,7 +39,32 @@ async def test_a_token_is_made_with_what_it_may_and_no_more_and_revoked(shell: S
     assert row["id"] in table
     assert "default/llm. default/asr." in table
     await shell("token", "revoke", row["id"])
-    assert "not known" in await ci("whoami", status=1)
+    revoked = await ci("whoami", status=1)
+    assert "error: this token (CONFIG_CENTER_TOKEN) is not known here; it may" in revoked
+
+
+async def test_a_token_from_a_file_that_is_not_known_names_the_file(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where the center's data lies
+    file = tmp_path / "data" / "admin.token"
+    file.write_text("cc_" + "A" * 43)
+    bare = {"CONFIG_CENTER_URL": shell._environment["CONFIG_CENTER_URL"]}
+    named = {**bare, "CONFIG_CENTER_TOKEN_FILE": str(file)}
+
+    assert "this token (data/admin.token) is not" in await Shell(bare)("whoami", status=1)
+    assert "this token (CONFIG_CENTER_TOKEN_FILE) is" in await Shell(named)("whoami", status=1)
+
+
+async def test_somebody_at_a_terminal_hears_how_to_use_a_new_token(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("token", "create", "bob", "--role", "approver")
+    assert (await shell(*words)).count("\n") == 1  # a script takes the output as the token
+
+    monkeypatch.setattr("config_center.cli.show.prints_to_terminal", lambda: True)
+    assert "CONFIG_CENTER_TOKEN_FILE" in await shell(*words)
+    assert "CONFIG_CENTER_TOKEN_FILE" not in await shell(*words, "--json")
 
 
 async def test_whoami_says_what_is_unlimited(shell: Shell) -> None:
