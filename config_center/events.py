@@ -78,8 +78,7 @@ class Events:
             for name in RULES
             if getattr(before, name) != getattr(after, name)
         ]
-        unchanged = "nothing is frozen" if after.frozen is None else "rules as before"
-        return ", ".join([*_freeze_words(before, after), *rules]) or unchanged
+        return ", ".join([*_freeze_words(before, after), *rules]) or "rules as before"
 
     def _schema_words(self, key: str, plain: dict[str, Any]) -> str:
         return f"{key.removeprefix(SCHEMA)} bound to {plain.get('kind') or 'a JSON Schema'}"

@@ -19,9 +19,14 @@ PAGE = Path(__file__).parent.parent / "docs" / "sdk.md"
 async def test_the_sdk_guide_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async with center_process(tmp_path / "data") as center:
         await ask(center, "PUT", "/v1/namespaces/default/keys/prompt", {"value": "Be brief."})
+        tokens = {}
+        for name in ("gw-7", "gw-8"):
+            asked = {"name": name, "role": "instance", "instance": name}
+            tokens[name] = (await ask(center, "POST", "/v1/tokens", asked))["token"]
         names: dict[str, Any] = {
             "URL": center.url,
-            "TOKEN": center.token,
+            "TOKEN": tokens["gw-7"],
+            "OTHER_TOKEN": tokens["gw-8"],
             "STATE": str(tmp_path / "state"),
         }
         for block in re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.M | re.S):

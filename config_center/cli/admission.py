@@ -58,7 +58,7 @@ def refuse(
     namespace: Namespace = None,
     json: AsJson = False,
 ) -> None:
-    """Take a device off the list; it is let in no more from now on."""
+    """Take a device off the list; it is refused at its next connection."""
     remote = connect(namespace)
     done, words = run(_refuse(remote, device.lower()))
     show.done(done, words, json)

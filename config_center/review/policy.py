@@ -15,7 +15,8 @@ The law:
 * **Two persons** (``two_person``) agree on whatever is new: values, removals, schemas, and the end
   of the namespace. What they agreed on is then given to more devices by one person, who watches it:
   step, resume and promote stay free. A rule may be added by one admin, and is taken away by two
-  persons; otherwise whoever the rule is for would begin by switching it off.
+  persons, or in the emergency lane; otherwise whoever the rule is for would begin by switching it
+  off.
 * **Frozen** stops what is new and what grows. The policy itself can still be changed.
 * **Staged** publishes begin below 100 %; with ``precondition`` they say what they were made on.
 * **urgent** is the emergency lane: one word, which needs a comment, is written into the signed

@@ -45,7 +45,7 @@ def test_keys_are_named_with_what_was_done_why_and_who_agreed() -> None:
         (Policy(), ICE, "frozen: incident 4711"),
         (ICE, replace(ICE, frozen=Freeze("bob", "again", 2)), "frozen: again"),
         (ICE, Policy(), "freeze lifted"),
-        (Policy(), Policy(), "nothing is frozen"),
+        (Policy(), Policy(), "rules as before"),
         (ICE, ICE, "rules as before"),
         (Policy(), TWO, "rule two_person on"),
         (
