@@ -9,7 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import typer
 from typer.core import TyperGroup
+
+_UsageError: Any = typer.BadParameter.__mro__[1]  # typer gives it no name of its own
+_MORE = ("Got unexpected extra argument", "No such option")
 
 # What was typed -> what to type; words in capitals stand for what is meant.
 HINTS = {
@@ -66,6 +70,23 @@ HINTS = {
 }
 
 
+# How a verb takes what was given without the option, or with one that another verb has.
+OPTIONS = {
+    "diff": "diff KEY --from 1 --to 4",
+    "get": "get KEY --version 3",
+    "put": "put KEY --text VALUE",
+    "rollback": "rollback KEY --to 3",
+    "freeze": "freeze --reason WHY -n NAMESPACE",
+    "unfreeze": "unfreeze -c WHY -n NAMESPACE",
+    "rollout step": "rollout step KEY --percent 50",
+    "draft reject": "draft reject ID -c WHY",
+    "draft withdraw": "draft withdraw ID -c WHY",
+    "secrets shred": "secrets shred KEY --version 3",
+    "schema set": "schema set KEY --kind KIND",
+    "token create": "token create NAME --role ROLE",
+}
+
+
 class Verbs(TyperGroup):
     """A group of verbs that answers what is no verb with the one that was meant."""
 
@@ -76,3 +97,14 @@ class Verbs(TyperGroup):
             if tried in HINTS:
                 ctx.fail(f"There is no verb {tried!r}. Try: config-center {HINTS[tried]}")
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Raises UsageError, where more was given than is taken with the way that it is typed."""
+        try:
+            return super().invoke(ctx)
+        except _UsageError as error:
+            verb = " ".join(error.ctx.command_path.split()[1:]) if error.ctx else ""
+            if error.message.startswith(_MORE) and verb in OPTIONS:
+                said = error.message.rstrip(".")
+                error.message = f"{verb}: {said}. Try: config-center {OPTIONS[verb]}"
+            raise
