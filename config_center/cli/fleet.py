@@ -161,7 +161,7 @@ def delete(
 ) -> None:
     """End a namespace for good; its name is never used again."""
     if not yes:
-        typer.confirm(f"End the namespace {name} for good?", abort=True)
+        show.confirm(f"End the namespace {name} for good?", "--yes")
     remote = connect(name)
     show.done(run(remote.call("DELETE", remote.ns())), f"{name}: ended", json)
 

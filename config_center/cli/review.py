@@ -25,6 +25,14 @@ _RULES = {
     "staged": "every publish begins below 100 %",
     "precondition": "every publish says what it was made on",
 }
+_CONTENT = "--content HASH, as config-center draft show prints it last"
+_LIFT = "an admin may give --urgent with a comment, or lift it with:"
+_AGAIN_WITH = {
+    "needs-rollout": "wants every publish staged, and this draft goes to everybody: its author has "
+    "to make it again with --percent",
+    "precondition-required": "wants to know what a change was made on, and this draft does not say "
+    "it: its author has to make it again with --if-version",
+}
 _MARKS = {"add": "+", "remove": "-", "replace": "~"}
 
 
@@ -139,7 +147,7 @@ def approve(
         _require_open(found)
         _require_other(found, run(remote.call("GET", "/v1/whoami")))
         _print_draft(found)
-        typer.confirm("Publish exactly this?", abort=True)
+        show.confirm("Publish exactly this?", _CONTENT)
         content = found["content"]
     done = run(_decide(remote, ident, "approve", {"content": content}))
     where = f"{done['epoch']}-{done['revision']}"
@@ -179,7 +187,7 @@ def _confirm_all() -> None:
     """Elsewhere no -n means one namespace: whoever forgets it here must not stop all of them."""
     if not show.at_terminal():
         fail("this stops publishing in every namespace: give --yes, or -n NAMESPACE to stop one")
-    typer.confirm("Stop publishing in every namespace? (-n NAMESPACE stops one)", abort=True)
+    show.confirm("Stop publishing in every namespace? (-n NAMESPACE stops one)", "--yes")
 
 
 def _freeze(verb: str, body: dict[str, str], namespace: str | None) -> dict[str, Any]:
@@ -220,8 +228,19 @@ async def _decide(remote: Remote, ident: str, verb: str, body: dict[str, str]) -
     except ApiError as error:
         if error.problem == "draft-ended":
             _require_open(await remote.call("GET", remote.ns("drafts", ident)))
+        if verb == "approve":
+            _offer_what_approve_has(error, remote.namespace)
         raise
     return done
+
+
+def _offer_what_approve_has(error: ApiError, ns: str) -> None:
+    """Who approves has no `--urgent`, and cannot change what the author wrote."""
+    detail = error.detail.replace(_LIFT, "a draft can be approved once it is lifted:")
+    if detail != error.detail:
+        fail(detail)
+    if error.problem in _AGAIN_WITH:
+        fail(f"{ns} {_AGAIN_WITH[error.problem]}")
 
 
 def _require_other(found: dict[str, Any], me: dict[str, Any]) -> None:

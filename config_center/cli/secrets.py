@@ -73,7 +73,7 @@ def shred(
     if found["served_by"] and not already:
         typer.echo(_needed(found["served_by"]), err=True)
     if not yes and not already:
-        typer.confirm(_question(key, found["versions"]), abort=True)
+        show.confirm(_question(key, found["versions"]), "--yes")
     # Of one that is destroyed, too: a center that died meanwhile has its data key dropped then.
     body = {"version": version, "comment": comment}
     done = run(remote.call("POST", remote.key(key, "shred"), body))

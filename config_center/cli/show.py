@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from client_sdk.log_lines import shown
+from config_center.cli.remote import fail
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -38,6 +39,22 @@ def at_terminal() -> bool:
 def prints_to_terminal() -> bool:
     """True where somebody reads what is printed, and no script."""
     return sys.stdout.isatty()
+
+
+def confirm(question: str, otherwise: str) -> None:
+    """
+    Go on when somebody says yes, else end with status 1. ``otherwise`` is what to give where nobody
+    can be asked: it is said when the input ends without an answer.
+    """
+    try:
+        agreed = typer.confirm(question)
+    except typer.Abort:
+        if at_terminal():  # Ctrl-C is an answer
+            raise
+        typer.echo("", err=True)
+        fail(f"nobody answered, and nothing was done; where nobody can be asked give {otherwise}")
+    if not agreed:
+        raise typer.Abort
 
 
 def as_json(plain: Any) -> None:

@@ -44,6 +44,11 @@ def at_the_shell(ann: Callable[..., str], bob: Callable[..., str], cid: Callable
     )
     assert '~ /  "old" -> "new"' in bob(f"draft show {ident}")
     bob(f"draft approve {ident}", 1, "n\n")
+    unasked = bob(f"draft approve {ident}", 1)
+    assert unasked.endswith(
+        "error: nobody answered, and nothing was done; where nobody can be asked give --content "
+        "HASH, as config-center draft show prints it last\n"
+    )
     assert "waiting" in bob("draft ls")
     assert f"{ident}: published at" in bob(f"draft approve {ident}", 0, "y\n")
     ann("rollout promote prompt")
@@ -105,6 +110,22 @@ def at_the_shell(ann: Callable[..., str], bob: Callable[..., str], cid: Callable
     ann("unfreeze -n default")
     assert "fire" in ann("audit ls --outcome accepted")
     ann("policy set", status=2)
+
+    made = orjson.loads(ann("put plain --text x --draft --json"))
+    approve = f"draft approve {made['id']} --content {made['content']}"
+    ann("policy set --staged")
+    refused = bob(approve, 1)
+    assert "its author has to make it again with --percent\n" in refused
+    assert "--urgent" not in refused
+    ann("policy set --no-staged")
+    ann("freeze -n default -r own")
+    refused = bob(approve, 1)
+    assert refused.endswith(
+        "still work; a draft can be approved once it is lifted: config-center unfreeze -n default\n"
+    )
+    assert "--urgent" not in refused
+    ann("unfreeze -n default")
+    assert "published at" in bob(approve)
 
     ann("policy set --precondition")
     assert "--if-version" in ann("put fresh --text x", status=1)

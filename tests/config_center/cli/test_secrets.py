@@ -82,6 +82,7 @@ async def test_the_verbs_of_secrets_from_sealing_to_the_last_old_key(tmp_path: P
     assert (unsure[0], "Destroy the secrets of version 2 of llm for good?" in unsure[1]) == (
         *(1, True),
     )
+    assert unsure[1].endswith("nothing was done; where nobody can be asked give --yes\n")
     assert needed[1].startswith("warning: gw-1 may still serve this, and would have nothing after")
     assert "look first: config-center instances show gw-1\n" in needed[1]
     assert "may still serve" not in unsure[1]
