@@ -22,7 +22,8 @@ def judge(facts: Facts) -> Iterator[Check]:
     for ns, fleet in (facts.fleets or {}).items():
         found = list(_judge(ns, fleet))
         if fleet.total and not found:
-            yield ok(SUBJECT, f"{fleet.total} instances follow {ns}")
+            follow = "instance follows" if fleet.total == 1 else "instances follow"
+            yield ok(SUBJECT, f"{fleet.total} {follow} {ns}")
         yield from found
 
 
@@ -30,7 +31,10 @@ def _judge(ns: str, fleet: Standing) -> Iterator[Check]:
     if fleet.refusing:
         keys = sorted({key for keys in fleet.refusing.values() for key in keys})
         who = _named(sorted(fleet.refusing))
-        mend = f"config-center instances -n {ns}, then rollback KEY or publish a version they take"
+        mend = (
+            f"config-center instances -n {ns}, then config-center rollback KEY -n {ns}, or publish "
+            "a version they take"
+        )
         yield fail(SUBJECT, f"{who} refuse {_named(keys)} in {ns}", mend)
     if fleet.stale:
         mend = "see whether it reaches the center or the store, and its clock"

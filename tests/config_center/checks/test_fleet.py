@@ -11,6 +11,8 @@ def test_a_fleet_that_follows_is_fine_and_an_empty_one_is_not_judged() -> None:
     (check,) = judge(Facts(fleets={"default": Standing(3), "empty": Standing()}))
 
     assert (check.level, check.sentence) == (Level.OK, "3 instances follow default")
+    (alone,) = judge(Facts(fleets={"default": Standing(1)}))
+    assert alone.sentence == "1 instance follows default"
     assert list(judge(Facts())) == []
 
 
