@@ -28,6 +28,7 @@ export function drafts({ call, path, element, words, attempt, identity, done }) 
     const row = document.createElement("tr"), what = document.createElement("td");
     const keys = item.keys.map((key) => `${key.key} (${key.op})`).join(", ");
     what.append(element("button", keys, { type: "button", onclick: () => attempt(() => open(item.id)) }));
+    if (item.state === "moved") what.append(` ${words().moved}`);
     const share = item.rollout ? `${item.rollout.percent} %` : words().everybody;
     row.append(what, element("td", share), element("td", item.author), element("td", item.comment));
     return row;

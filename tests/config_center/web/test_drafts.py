@@ -19,6 +19,9 @@ async def test_a_draft_is_looked_at_and_approved_at_the_page(tmp_path: Path) -> 
     async with browser(tmp_path) as b:
         service = b.opened.service
         await put(b.opened, "prompt", "old")
+        moving = {"operations": [{"op": "put", "key": "other", "value": 1}], "comment": ""}
+        await service.drafts.create("default", moving, PAT)
+        await put(b.opened, "other", 2)
         await service.policies.set_rules("default", {"two_person": True}, ADMIN)
         operation = {"op": "put", "key": "prompt", "value": EVIL + "\u202e"}
         rollout = {"percent": 1, "unit": "device", "allow": ["everybody"]}
@@ -32,7 +35,8 @@ async def test_a_draft_is_looked_at_and_approved_at_the_page(tmp_path: Path) -> 
         await expect(b.page.locator("#draft .add")).to_contain_text("\\u202e")
         await expect(b.page.locator("#draft")).to_contain_text('"allow":["everybody"]')
         await b.page.get_by_role("button", name="Publish exactly this").click()
-        await expect(waiting).to_be_hidden()
+        await expect(waiting.get_by_role("button", name="prompt (put)")).to_be_hidden()
+        await expect(waiting).to_contain_text("other (put) changed meanwhile, make it anew")
 
         assert service.rollouts.listed("default", 1, None)["items"]
         assert await b.page.evaluate("window.hurt") is None
