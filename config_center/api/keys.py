@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from pydantic import Field
@@ -23,6 +24,9 @@ from config_center.api.route import (
 from config_center.problems import Problem, invalid
 from config_center.publishing import Put
 from config_center.service import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _TEXT_TYPES = {
     "text/plain": "text",
@@ -130,16 +134,17 @@ async def delete_key(call: Call) -> web.Response:
 async def rollback_key(call: Call) -> web.Response:
     """Publish an older version's content again, as a new version."""
     body = await call.body(RollbackBody)
-    done = await call.service.rollback(
-        call.ns,
-        call.path("key"),
-        body.to,
-        call.actor,
-        comment=body.comment,
-        if_match=_if_match(call),
-        idempotency_key=call.idempotency_key(),
-        supersede=call.flag("supersede"),
-    )
+    with _naming_a_near_key(call):
+        done = await call.service.rollback(
+            call.ns,
+            call.path("key"),
+            body.to,
+            call.actor,
+            comment=body.comment,
+            if_match=_if_match(call),
+            idempotency_key=call.idempotency_key(),
+            supersede=call.flag("supersede"),
+        )
     return _with_etag(done)
 
 
@@ -147,7 +152,8 @@ async def list_versions(call: Call) -> web.Response:
     """Every version of a key, the newest first."""
     limit = call.number("limit", 100, 1, 1000)
     key = call.path("key")
-    return answer(await call.service.versions(call.ns, key, limit, call.query("after")))
+    with _naming_a_near_key(call):
+        return answer(await call.service.versions(call.ns, key, limit, call.query("after")))
 
 
 async def diff_key(call: Call) -> web.Response:
@@ -156,7 +162,20 @@ async def diff_key(call: Call) -> web.Response:
     if form not in ("structural", "unified", "json-patch"):
         raise invalid("format is structural, unified or json-patch", parameter="format")
     before, after = call.optional_number("from"), call.optional_number("to")
-    return answer(await call.service.diff(call.ns, call.path("key"), before, after, form))
+    with _naming_a_near_key(call):
+        return answer(await call.service.diff(call.ns, call.path("key"), before, after, form))
+
+
+@contextmanager
+def _naming_a_near_key(call: Call) -> Iterator[None]:
+    """History knows no reach: what was never a key is refused by what does, and names others."""
+    try:
+        yield
+    except Problem as problem:
+        key = call.path("key")
+        if problem.name == "not-found" and key not in call.service.ledger(call.ns).state.entries:
+            call.service.key_bytes(call.ns, key, call.actor.reach)
+        raise
 
 
 async def put_schema(call: Call) -> web.Response:

@@ -59,7 +59,7 @@ def put(
     json: AsJson = False,
 ) -> None:
     """Publish a value: a file, standard input, or a text."""
-    value, form = _value(file, text, form)
+    value, form = _value(key, file, text, form)
     remote = connect(namespace)
     said: dict[str, Any] = {"comment": comment}
     if percent is not None:
@@ -109,7 +109,7 @@ def _condition(if_version: int | None) -> dict[str, str]:
     return {"If-Match": f'"{if_version}"'} if if_version else {"If-None-Match": "*"}
 
 
-def _value(file: str | None, text: str | None, form: str | None) -> tuple[Any, str]:
+def _value(key: str, file: str | None, text: str | None, form: str | None) -> tuple[Any, str]:
     if (file is None) is (text is None):
         raise typer.BadParameter("give a file (or - for standard input), or --text VALUE")
     if text is not None:
@@ -117,9 +117,7 @@ def _value(file: str | None, text: str | None, form: str | None) -> tuple[Any, s
     elif file == "-":
         raw, form = _utf8("standard input", sys.stdin.buffer.read()), form or "text"
     else:
-        path = Path(str(file))
-        if not path.is_file():
-            fail(f"there is no file {file}; for the text itself use --text")
+        path = _file(key, str(file))
         raw = _utf8(str(path), path.read_bytes())
         form = form or _FORMATS.get(path.suffix.lower(), "text")
     if form != "json":
@@ -128,6 +126,15 @@ def _value(file: str | None, text: str | None, form: str | None) -> tuple[Any, s
         return orjson.loads(raw), form
     except orjson.JSONDecodeError as error:
         fail(f"this is not JSON: {error}")
+
+
+def _file(key: str, name: str) -> Path:
+    path = Path(name)
+    if path.is_dir():
+        fail(f"{name} is a directory; name one file, which becomes the value of {key}")
+    if not path.is_file():
+        fail(f"there is no file {name}; for the text itself use --text")
+    return path
 
 
 def _utf8(what: str, raw: bytes) -> str:

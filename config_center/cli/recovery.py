@@ -34,6 +34,8 @@ def export(
     namespace: Namespace = None,
 ) -> None:
     """Write a whole namespace to a file, signed: `restore` puts it back."""
+    if not file.parent.is_dir():
+        fail(f"there is no directory {file.parent}")
     remote = connect(namespace)
     raw = run(remote.fetch(remote.ns("snapshot")))
     write_private(file, raw)

@@ -269,6 +269,10 @@ _AT_THE_SHELL = {
     "lift the freeze (POST .../unfreeze)": "lift it with: config-center unfreeze -n {ns}",
     "send If-Match or If-None-Match, in a change of several keys if_version": "give --if-version",
     "make it with PUT /v1/namespaces/": "make it with: config-center namespace create ",
+    "/kid: must be": "a signing key's name must be",
+    "see the list of tokens": "config-center token ls lists them",
+    "load the snapshot and go on from there": "start config-center watch anew, which begins with "
+    "what comes now; config-center history KEY tells of what was before",
     "GET /v1/trust/keys lists them all": "config-center trust show lists them all",
     "GET .../rollouts lists them": "config-center rollout ls -n {ns} lists them",
     "GET .../orphans lists them": "config-center orphans ls -n {ns} lists them",
@@ -299,8 +303,10 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
 def fail(reason: object, members: Mapping[str, Any] | None = None) -> NoReturn:
     """One sentence on stderr, each error of a list below it, status 1."""
     print(f"error: {reason}", file=sys.stderr)
-    for found in (members or {}).get("errors", ()):
+    errors = (members or {}).get("errors", ())
+    for found in errors:
         line = f"{found.get('path') or '/'}: {found.get('message')}"
-        if line not in str(reason):  # a single one may be the sentence already
+        told = str(found.get("message")) if len(errors) == 1 else line
+        if told not in str(reason):  # a single one may be the sentence already
             print(f"  {line}", file=sys.stderr)
     raise typer.Exit(1)

@@ -139,6 +139,7 @@ def _show_one(about: dict[str, Any]) -> None:
     typer.echo(f"{about['id']}  {about['state']}: {who}  {keys}")
     units = about.get("units")
     if units:
-        typer.echo("  ".join(f"{name} {count}" for name, count in units.items()))
+        counts = "  ".join(f"{name} {count}" for name, count in units.items())
+        typer.echo(f"of the canary: {counts}")
         if units.get("refused"):
             typer.echo("warning: it is refused; config-center instances --json says why", err=True)

@@ -11,6 +11,7 @@ import typer
 
 from client_sdk.errors import ConfigError
 from client_sdk.log_lines import LINES, log_to_stderr
+from client_sdk.settings import without_password
 from config_center import settings
 from config_center.cli import garbage, show
 from config_center.cli.hints import Verbs
@@ -50,7 +51,14 @@ def serve(
     try:
         asyncio.run(_serve(loaded.settings))
     except ConfigError as error:
-        fail(error)
+        fail(_words_of(error, loaded.settings.redis_url))
+
+
+def _words_of(error: ConfigError, redis: str | None) -> str:
+    """A store where nobody is, said so: the library says a number."""
+    if redis is None or "connecting to" not in str(error):
+        return str(error)
+    return f"nobody answers at {without_password(redis)}, does the store run? ({error})"
 
 
 async def _serve(chosen: settings.Settings) -> None:

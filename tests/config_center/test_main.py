@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -66,7 +68,9 @@ async def test_a_canary_is_promoted_and_rolled_back(shell: Shell) -> None:
     await shell("rollout", "step", "prompt", "--percent", "50")
     await shell("rollout", "pause", "prompt")
     await shell("rollout", "resume", "prompt")
-    assert "promoted" in await shell("rollout", "promote", "prompt")
+    promoted = await shell("rollout", "promote", "prompt")
+    assert "promoted" in promoted
+    assert "of the canary: assigned 0" in promoted
     assert "version 3" in await shell("rollback", "prompt")
     await shell("put", "prompt", "--text", "four", "--percent", "10")
     assert "aborted" in await shell("rollback", "prompt")
@@ -78,6 +82,24 @@ async def test_what_is_wrong_is_one_sentence_and_status_1(shell: Shell) -> None:
     assert "error:" in await shell("put", "Bad Key", "--text", "x", status=1)
     await shell("put", "prompt", "--nonsense", status=2)
     await shell("put", "prompt", status=2)
+
+
+async def test_what_is_not_there_is_named_with_what_is(shell: Shell, tmp_path: Path) -> None:
+    await shell("put", "prompt", "--text", "hi")
+
+    for verb in ("get", "history", "diff", "rollback", "devices explain d"):
+        near = await shell(*verb.split(), "promt", status=1)
+        assert near == "error: there is no key 'promt' in default; did you mean prompt?\n", verb
+    assert "no version before" in await shell("diff", "prompt", status=1)
+    a_directory = await shell("put", "prompt", str(tmp_path), status=1)
+    assert a_directory.startswith(f"error: {tmp_path} is a directory; name one file")
+    missing = await shell("export", "/nonexist/x", status=1)
+    assert missing == "error: there is no directory /nonexist\n"
+    assert "config-center token ls lists them" in await shell("token", "revoke", "no", status=1)
+    assert await shell("trust", "revoke", "nope", status=1) == (
+        "error: a signing key's name must be 16 digits of 0-9 and a-f, as config-center trust show "
+        "lists them\n"
+    )
 
 
 async def test_namespaces_schemas_tokens_and_trust(shell: Shell, tmp_path: Path) -> None:
@@ -113,3 +135,13 @@ async def test_settings_are_explained(tmp_path: Path) -> None:
     assert "|" in await bare("config", "doc")
     assert (await bare("version")).strip() == "0.1.0"
     assert "plain HTTP" in await bare("serve", "--listen", "0.0.0.0:1", status=1)
+
+
+def test_a_store_where_nobody_answers_is_said_in_words(tmp_path: Path) -> None:
+    nowhere = ("--redis", "redis://me:kT9vQx2LmWz7@127.0.0.1:1", "--listen", "127.0.0.1:0")
+    words = [sys.executable, "-m", "config_center", "serve", *nowhere, "--data", str(tmp_path)]
+
+    done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+
+    said = "error: nobody answers at redis://me:***@127.0.0.1:1, does the store run? ("
+    assert (done.returncode, said in done.stderr) == (1, True), done.stderr

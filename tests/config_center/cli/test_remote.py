@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest.mock import create_autospec
 
 import pytest
 
 from client_sdk.errors import SettingInvalid
+from client_sdk.records import Position
 from client_sdk.settings import ClientSettings
 from config_center.access import authenticate
+from config_center.api.watch import _backlog
 from config_center.cli.remote import Remote, at_the_shell
+from config_center.ledger.ledger import Ledger
 from config_center.problems import Problem
 from config_center.rollouts.plan import Move, plan_move, supersede
 from tests.config_center.rollouts.test_plan import state
@@ -70,6 +74,18 @@ def test_an_address_that_others_may_write_is_refused(
 
     with pytest.raises(SettingInvalid, match="the address of the center"):
         remote()
+
+
+async def test_a_watch_that_cannot_go_on_is_told_how_to_begin_anew() -> None:
+    ledger = create_autospec(Ledger, instance=True, ns="default", state=state())
+    ledger.since.return_value = None  # its history does not reach back
+
+    with pytest.raises(Problem) as refused:
+        await _backlog(ledger, Position(1, 2))
+
+    said = at_the_shell(refused.value.detail, "default")
+    assert "does not reach back to 1-2; start config-center watch anew" in said
+    assert "snapshot" not in said
 
 
 def test_every_sentence_that_speaks_of_requests_has_its_option() -> None:

@@ -145,9 +145,9 @@ _WRONG: list[tuple[list[str | bytes], str]] = [
     (["draft", "approve", "i", "--content", "0"], "0-9 and a-f, as config-center draft show"),
     (
         ["trust", "retire", "k"],
-        "/kid: must be 16 digits of 0-9 and a-f, as config-center trust show",
+        "a signing key's name must be 16 digits of 0-9 and a-f, as config-center trust show",
     ),
-    (["rollback", "no-such-key"], "--to N goes to any of them"),
+    (["rollback", "no-such-key"], "there is no key 'no-such-key' in default"),
 ]
 
 
@@ -179,7 +179,7 @@ async def test_on_the_machine_of_the_center_nothing_has_to_be_set(tmp_path: Path
     assert (binary.returncode, binary.stderr) == (1, "error: standard input is not UTF-8 text\n")
     assert (wrong.returncode, wrong.stderr) == (
         1,
-        "error: this token is not known here; it may have been revoked\n",
+        "error: this token (CONFIG_CENTER_TOKEN) is not known here; it may have been revoked\n",
     )
 
 
