@@ -19,7 +19,8 @@ _MEND = {
     "store-empty": "bring the store's data back, or config-center restore --from-journal -n {ns}",
     "tampered": "find out who writes to the store (ACL LIST), then put it right",
     "key-refused": "config-center trust rotate gives this center another signing key",
-    "history-incomplete": "start the center that has it, or config-center restore "
+    "history-incomplete": "start the center that has it; while nothing is published, put back what "
+    "somebody holds: config-center restore FILE -n {ns}; else: config-center restore "
     "--accept-loss -n {ns}",
 }
 

@@ -18,7 +18,7 @@ def test_each_namespace_that_is_not_ready_is_told_with_why_and_what_to_do() -> N
         assert check.level is Level.FAIL
         assert check.sentence == f"{ns} takes no changes: {about['mode']} (why)"
         assert check.mend != "see the center's log"
-        assert check.mend.count("config-center restore") == check.mend.count("restore --")
+        assert check.mend.count("config-center restore ") == check.mend.count("restore ")
 
 
 def test_a_mode_that_is_new_is_told_too_and_those_that_are_ready_are_counted() -> None:
