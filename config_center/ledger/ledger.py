@@ -354,7 +354,7 @@ class Ledger:
     async def _read_image(self) -> Image:
         image = await self.store.read_image(self.ns)
         if image is None:
-            raise NotVerified(f"the store lost {self.ns} while it was read")
+            raise StoreDown(f"the store lost {self.ns} while it was read")
         return image
 
     async def _journaled_mark(self) -> Mark:

@@ -28,10 +28,11 @@ SECRET = {"json_schema": {"type": "string", "writeOnly": True}}
 @contextlib.asynccontextmanager
 async def world(home: Path, rhythm: Rhythm = QUICK) -> AsyncIterator[tuple[Http, redis.Redis, str]]:
     with running() as server:
-        raw = redis.Redis.from_url(server.url)
-        async with http(home, redis=server.url, rhythm=rhythm) as call:
+        async with (
+            redis.Redis.from_url(server.url) as raw,
+            http(home, redis=server.url, rhythm=rhythm) as call,
+        ):
             yield call, raw, server.url
-        await raw.aclose()
 
 
 async def lost(call: Http, raw: redis.Redis) -> dict[str, bytes]:

@@ -11,6 +11,7 @@ import redis as synchronous
 import redis.asyncio as redis
 
 from client_sdk.contents import Op
+from client_sdk.image import Image
 from client_sdk.state import NamespaceState
 from config_center.ledger.words import Draft, Mode, Planned
 from config_center.problems import Problem
@@ -247,3 +248,34 @@ async def test_a_change_counts_once_as_many_replicas_have_it_as_are_asked_for(
 
     assert (alone.value.name, demoted.value.name) == ("outcome-unknown", "outcome-unknown")
     assert (again.replayed, done.result) == (True, 2)
+
+
+class Vanishing(MemoryStore):
+    """Emptied between the reading of its head and that of the rest."""
+
+    vanishes = False
+
+    async def read_image(self, ns: str) -> Image | None:
+        if self.vanishes:
+            self.spaces.pop(ns, None)
+            return None
+        return await super().read_image(ns)
+
+
+async def test_a_store_that_is_emptied_while_it_is_read_is_away_and_then_empty(
+    tmp_path: Path,
+) -> None:
+    """Not tampered with: nothing that it held was false."""
+    store = Vanishing()
+    async with center(tmp_path, store) as registry:
+        ledger = registry.get("default")
+        await ledger.submit(draft("k", 1))
+        store.vanishes = True
+
+        async with ledger.lock:
+            ledger.set_mode(Mode.TAMPERED)  # in which all of it is read
+            await ledger.refresh()
+            first = ledger.mode
+            await ledger.refresh()
+
+            assert (first, ledger.mode) == (Mode.UNREACHABLE, Mode.EMPTY)
