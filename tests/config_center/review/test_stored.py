@@ -250,3 +250,15 @@ def test_a_part_is_what_was_planned() -> None:
     assert made is not None
     assert (made.sha256, made.body) == (content("new").sha256, b'"new"')
     assert Part("delete", "prompt", "").content() is None
+
+
+def test_a_draft_that_was_lost_takes_a_place_where_no_other_waits() -> None:
+    place = "draft.ns.00"
+    lost = record_op(held(), place, DRAFT.to_json()).content
+    assert lost is not None
+
+    for free in (held(), held(DRAFT), held(of_one(1, "bob").ended("rejected", "cid", "", NOW))):
+        stored.check_place(free, place, lost)
+    with pytest.raises(Problem, match="of bob waits in its place by now") as refused:
+        stored.check_place(held(replace(of_one(1, "bob"), place=place)), place, lost)
+    assert refused.value.name == "in-use"

@@ -10,7 +10,14 @@ from client_sdk.contents import Rollout
 from client_sdk.records import Position
 from client_sdk.state import Entry, NamespaceState
 from config_center.problems import Problem
-from config_center.secrets.shredding import Shredded, gone_in, plan_lost, plan_shred, tells_of
+from config_center.secrets.shredding import (
+    Shredded,
+    check_again,
+    gone_in,
+    plan_lost,
+    plan_shred,
+    tells_of,
+)
 from tests.history import content
 
 
@@ -71,3 +78,14 @@ def test_what_is_gone_is_known_by_the_keys_of_the_namespace() -> None:
     assert ("new" in Shredded(keys), "old" in Shredded(keys)) == (True, False)
     assert gone_in(sealed("new"), keys) == {"new"}
     assert gone_in("text", keys) == frozenset()
+
+
+def test_a_shredding_that_was_lost_comes_back_but_over_what_is_served_by_now() -> None:
+    (old,) = plan_shred(state(None), "llm", 1, ["old"]).ops
+    (new,) = plan_shred(state(None), "llm", 1, ["new"]).ops
+    (lost,) = plan_lost(state(None), "kek-1", ["new"]).ops
+
+    check_again(state(SERVED), old)
+    check_again(state(SERVED), lost)  # it opens nowhere, served or not
+    with pytest.raises(Problem, match="is served and has this secret"):
+        check_again(state(SERVED), new)
