@@ -309,7 +309,9 @@ def newest_image(base: Path) -> Image:
             if record.header.p != state.c:
                 break
             state, head = state.apply(record), record
-    known = orjson.loads(ring.read_bytes()) if ring.is_file() else {}
+    known: dict[str, str] = {}
+    with contextlib.suppress(ValueError):  # damaged: what came with the image counts
+        known = orjson.loads(ring.read_bytes()) if ring.is_file() else {}
     return Image(head, tuple(state.entries.values()), {**image.ring, **known})
 
 

@@ -261,18 +261,7 @@ async def restore(
     ns, journal = ledger.ns, ledger.journal
     if whole.head.header.type == "end":
         raise invalid(f"the namespace {ns} was deleted at {whole.head.position}: it stays so")
-    above = max(whole.head.position.e, *(r.position.e for r in ledger.heard.values()), 0)
-    minted = await journal.mint_epoch(ns, above, next_epoch)
-    draft = Draft(
-        f"restore-{minted}",
-        "",
-        asker.author,
-        _nothing,
-        asker.comment,
-        asker.request,
-        type="restore",
-    )
-    record, state = sign(ledger, draft, Planned(()), whole.state, epoch=minted)
+    record, state = await _begun(ledger, whole, asker)
     shredded = {*whole.state.entries, *ledger.state.entries}  # also what is newer than ``whole``
     ring = ledger.ring_rule(ns, await journal.ring(ns), whole.ring, shredded)
     await journal.intend(ns, [record], ring)
@@ -294,6 +283,22 @@ async def restore(
     ledger.ring = ring
     ledger.believe(state, record, [record])
     log.warning("namespace %s: restored by %s at %s", ns, asker.author, record.position)
+
+
+async def _begun(ledger: Ledger, whole: Proven, asker: Asker) -> tuple[Record, NamespaceState]:
+    """The record that begins what is put back, in an epoch above all that were heard of."""
+    above = max(whole.head.position.e, *(r.position.e for r in ledger.heard.values()), 0)
+    minted = await ledger.journal.mint_epoch(ledger.ns, above, next_epoch)
+    draft = Draft(
+        f"restore-{minted}",
+        "",
+        asker.author,
+        _nothing,
+        asker.comment,
+        asker.request,
+        type="restore",
+    )
+    return sign(ledger, draft, Planned(()), whole.state, epoch=minted)
 
 
 async def _ids(ledger: Ledger, head: Record) -> list[Restored]:

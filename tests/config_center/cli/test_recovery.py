@@ -113,7 +113,7 @@ async def test_a_clients_own_snapshot_file_is_put_back(tmp_path: Path, known: bo
             await raw.flushall()
             ledger = call.center.registry.get("default")
             await until(lambda: ledger.mode is Mode.EMPTY)
-            damaged = tmp_path / "damaged.base"
+            damaged = tmp_path / "put-away"
             await asyncio.to_thread(damage, base, damaged)
             words = ("restore", str(damaged))
             bad = await asyncio.to_thread(CliRunner().invoke, app, words, env=environment)
@@ -123,7 +123,7 @@ async def test_a_clients_own_snapshot_file_is_put_back(tmp_path: Path, known: bo
     assert (value["value"], len(big["value"]), put) == ("kept", 20_000, 200)
     assert ring
     assert again == ring
-    assert (bad.exit_code, "damaged.base is no snapshot" in bad.output) == (1, True)
+    assert (bad.exit_code, "put-away is no snapshot" in bad.output) == (1, True)
 
 
 def damage(base: Path, to: Path) -> None:
