@@ -200,8 +200,8 @@ class World:
 
     def files(self, store: Path) -> None:
         for where, folder in (("file", self.home), ("file of redis", store)):
-            for path in folder.rglob("*"):
-                if path.is_file():
+            for path in filter(Path.is_file, folder.rglob("*")):
+                with contextlib.suppress(FileNotFoundError):  # put away meanwhile
                     self.found.add(f"{where} {path.relative_to(folder)}", path.read_bytes())
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             with contextlib.suppress(OSError):  # it ended meanwhile

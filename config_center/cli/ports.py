@@ -64,6 +64,13 @@ def _inodes(port: int) -> set[str]:
 
 def _has_socket(process: Path, inodes: set[str]) -> bool:
     try:
-        return any(os.readlink(fd) in inodes for fd in (process / "fd").iterdir())
+        return any(_target(fd) in inodes for fd in (process / "fd").iterdir())
     except OSError:  # it ended meanwhile, or is another user's
         return False
+
+
+def _target(fd: Path) -> str:
+    try:
+        return os.readlink(fd)
+    except OSError:  # closed meanwhile; the next one may be it
+        return ""

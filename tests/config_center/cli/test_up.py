@@ -84,15 +84,24 @@ async def up(home: Path, *arguments: str) -> AsyncIterator[Up]:
 
 
 def descendants(pid: int) -> dict[int, str]:
-    """Every process below this one: pid and command line."""
+    """Every process below this one: pid and command line. One that ends meanwhile is left out."""
     found: dict[int, str] = {}
     todo = [pid]
     while todo:
-        parent = todo.pop()
-        for task in Path(f"/proc/{parent}/task").glob("*/children"):
-            for child in map(int, task.read_text().split()):
+        for child in children(todo.pop()):
+            with contextlib.suppress(OSError):
                 found[child] = Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ")
-                todo.append(child)
+            todo.append(child)
+    return found
+
+
+def children(pid: int) -> list[int]:
+    """Below each of its threads; a process or thread that ends while it is read has none."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                found += map(int, (task / "children").read_text().split())
     return found
 
 
