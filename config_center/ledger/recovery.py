@@ -34,7 +34,7 @@ from config_center.ledger.proof import check_rows, follow
 from config_center.ledger.words import Asker, Draft, Incomplete, Planned, TooOld
 from config_center.ledger.writer import sign
 from config_center.problems import Problem, invalid
-from config_center.store.base import Committed, Pending, Restored
+from config_center.store.base import Committed, Pending, Restored, StoreRefused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -147,7 +147,8 @@ async def adopt(
     lost. A namespace that ended there is left as it is.
 
     Raises StoreDown or OutcomeUnknown of the store; Incomplete when somebody proved to have seen
-    what nobody here can bring back; NotVerified when the store changes all the time.
+    what nobody here can bring back; StoreRefused when others were quicker every time, which is no
+    tampering: the next beat looks again.
     """
     await ledger.ask_peers(ledger)
     if covered:
@@ -172,7 +173,7 @@ async def adopt(
             )
             return
         again = await _after_another(ledger, lost)
-    raise NotVerified(f"the store of {ledger.ns} changed its history {_TRIES} times while adopted")
+    raise StoreRefused(f"others were quicker to change {ledger.ns} {_TRIES} times while adopted")
 
 
 async def _after_another(ledger: Ledger, rows: Sequence[Record]) -> Sequence[Record]:

@@ -321,6 +321,27 @@ async def test_what_a_quicker_center_brought_back_leaves_no_dead_rows_in_our_jou
         assert await mine.journal.orphans("default") == []
 
 
+async def test_a_center_that_others_are_always_quicker_than_looks_again_and_cries_no_tampering(
+    tmp_path: Path,
+) -> None:
+    """Tampered with, it took no changes until the guard's next look, and nothing was false."""
+    async with two_that_know_what_was_lost(tmp_path) as (mine, other, store):
+
+        async def quicker() -> None:
+            await other.submit(draft("other", 1))
+            store.other = quicker
+
+        store.other = quicker
+        async with mine.lock:
+            await mine.refresh()
+            late = mine.mode
+            store.other = None
+            await mine.refresh()
+
+        assert (late, mine.mode) == (Mode.UNREACHABLE, Mode.READY)
+        assert values(mine) == {"k": b"2", "other": b"1"}
+
+
 @pytest.mark.parametrize("over", [False, True])
 async def test_an_orphan_that_a_quicker_center_brought_back_does_not_come_twice(
     tmp_path: Path, over: bool
