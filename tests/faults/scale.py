@@ -14,8 +14,9 @@ class Scale:
     """
     ``slow``: 1.0 is as in production, 0.1 a tenth of every interval. ``before`` and ``after`` are
     publishes on either side of the fault, ``pause`` the mean rest of a writer in seconds,
-    ``least`` publishes a second: with less a round is void. ``bound``: seconds within which
-    everybody has to be at the present after healing.
+    ``least`` publishes a second: with less a round is void; the quick one asks every writer for one
+    in four seconds, as so many lie before and after the fault however long it takes. ``bound``:
+    seconds within which everybody has to be at the present after healing.
     """
 
     slow: float
@@ -60,7 +61,7 @@ class Scale:
         return Pace(0.5 * slow, 2.5 * slow, 10 * slow, 60 * slow)
 
 
-QUICK = Scale(slow=0.1, writers=8, clients=6, before=60, after=60, pause=0.02, least=20, bound=10)
+QUICK = Scale(slow=0.1, writers=8, clients=6, before=60, after=60, pause=0.02, least=2, bound=10)
 LONG = Scale(
     slow=1.0, writers=30, clients=2, before=2500, after=3500, pause=0.2, least=50, bound=35
 )

@@ -90,7 +90,7 @@ def told(attempts: list[Attempt]) -> str:
 
 
 @pytest.mark.no_cover
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(280)
 async def test_compare_and_set_at_two_centers_is_one_register(tmp_path: Path) -> None:
     attempts, changes = await history(tmp_path, careful=True)
 
@@ -104,7 +104,7 @@ async def test_compare_and_set_at_two_centers_is_one_register(tmp_path: Path) ->
 
 
 @pytest.mark.no_cover
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(280)
 async def test_without_compare_and_set_the_checker_finds_the_lost_update(tmp_path: Path) -> None:
     attempts, _ = await history(tmp_path, careful=False)
 
