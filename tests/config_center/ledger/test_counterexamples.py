@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.processes import free_port
 from config_center.problems import Problem
 from config_center.store.base import CommitOutcome, OutcomeUnknown, Retention
 from config_center.store.memory import MemoryStore
@@ -132,20 +132,19 @@ async def test_counterexample_11_replicas_are_asked_about_the_writes_of_the_very
     tmp_path: Path,
 ) -> None:
     """The only replica was frozen; WAIT on another connection, which wrote nothing, said 1."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with (
         running(None, "--port", str(port), "--repl-diskless-sync-delay", "0") as master,
         running(None, "--replicaof", "127.0.0.1", str(port)) as replica,
     ):
-        store = RedisStore(master.url, Retention(), replicas=1, wait=0.3)
+        store = RedisStore(master.url, Retention(), replicas=1, wait=30.0)
         async with asyncio.timeout(20):
             while not await store.is_replicated("default"):
                 pass
         async with center(tmp_path, store) as registry:
             await registry.get("default").submit(draft("k", 1, "one"))
             replica.signal(signal.SIGSTOP)
+            store._wait = 0.3
             with pytest.raises(Problem) as alone:
                 await registry.get("default").submit(draft("k", 2, "two"))
             replica.signal(signal.SIGCONT)

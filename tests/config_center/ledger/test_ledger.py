@@ -436,7 +436,7 @@ async def test_a_namespace_whose_taking_up_failed_half_way_is_taken_up_again(
         a.on_attached = open_it
         async with center(tmp_path / "b", store) as b:
             await b.create("made-by-b", "tester")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(WITHIN):
                 await opened.wait()
 
         assert store.written >= 3

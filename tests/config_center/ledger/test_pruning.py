@@ -593,9 +593,11 @@ async def test_kill_9_while_it_prunes_leaves_base_and_rows_that_lead_to_what_was
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", PRUNING, str(home), stdout=subprocess.PIPE
         )
-        line = await asyncio.wait_for(process.stdout.readline(), 30)
-        await asyncio.sleep(wait)  # somewhere inside of a round; any place will do
-        process.send_signal(signal.SIGKILL)
+        try:
+            line = await asyncio.wait_for(process.stdout.readline(), 60)
+            await asyncio.sleep(wait)  # somewhere inside of a round; any place will do
+        finally:
+            process.send_signal(signal.SIGKILL)
         rest = (await process.stdout.read()).splitlines()
         await process.wait()
         told, digest = (rest[-1] if rest else line).decode().split()

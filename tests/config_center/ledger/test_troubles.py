@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from pathlib import Path
 
 import pytest
 import redis as synchronous
 import redis.asyncio as redis
 
+from benchmarks.processes import free_port
 from client_sdk.contents import Op
 from client_sdk.image import Image
 from client_sdk.state import NamespaceState
@@ -217,9 +217,7 @@ def _ids(server: Server) -> set[bytes]:
 async def test_a_change_counts_once_as_many_replicas_have_it_as_are_asked_for(
     tmp_path: Path,
 ) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with running(None, "--port", str(port), "--repl-diskless-sync-delay", "0") as master:
         store = RedisStore(master.url, Retention(), replicas=1, wait=1.0)
         async with center(tmp_path, store) as registry:
@@ -234,6 +232,7 @@ async def test_a_change_counts_once_as_many_replicas_have_it_as_are_asked_for(
                 async with asyncio.timeout(20):
                     while not await store.is_replicated("default"):
                         pass
+                store._wait = 30.0
                 again = await ledger.submit(draft("k", 1, "one"))
                 done = await ledger.submit(draft("k", 2, "two"))
             # Without a replica it waits; a master that is demoted meanwhile ends the wait.
