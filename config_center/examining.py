@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from client_sdk.waiting import ended
+from client_sdk.waiting import ended, to_the_end
 from config_center.checks import judge
 from config_center.looking import (
     frozen_in,
@@ -56,9 +57,9 @@ class Examiner:
         """One look; the metrics know what it found."""
         machine = await asyncio.to_thread(look_at_machine, self._settings)
         service = self._service
-        audit = await asyncio.to_thread(
-            look_at_audit, self._settings.data, service.registry.verifier, service.audit.down
-        )
+        data, verifier = self._settings.data, service.registry.verifier
+        # To its end: whoever reads the audit last keeps SQLite from tidying up behind its writer.
+        audit = await to_the_end(partial(look_at_audit, data, verifier, service.audit.down))
         store = await look_at_store(service.registry.store)
         facts = replace(machine, store=store, audit=audit, frozen=frozen_in(service))
         self._metrics.examined(judge(facts), facts.disk)

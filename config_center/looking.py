@@ -253,10 +253,14 @@ def _files(data: Path) -> tuple[FileFacts, ...]:
     if not data.is_dir():
         return ()
     paths = [data, *(data / name for name in _PRIVATE), data / "store"]
-    return tuple(_file(path) for path in paths if path.exists())
+    return tuple(file for path in paths if (file := _file(path)) is not None)
 
 
-def _file(path: Path) -> FileFacts:
-    found = path.stat()
+def _file(path: Path) -> FileFacts | None:
+    """None where it is not there; SQLite takes its files away when a center ends."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
     is_directory = stat.S_ISDIR(found.st_mode)
     return FileFacts(str(path), stat.S_IMODE(found.st_mode), found.st_uid, is_directory)

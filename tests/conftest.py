@@ -7,12 +7,19 @@ import shutil
 import signal
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 FAULT = "fault round"  # the name of a row that a round hands over
 _TRACED = "COVERAGE_PROCESS_CONFIG"  # by which a process that is started counts its lines, too
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 
+
+# Its own bounds (0.2 s an example, 1 s to make ten) fail a machine that stands still for once.
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
 
 # A shell without job control starts what is in the background with SIGINT ignored, and so would be
 # every process that a test starts and ends with Ctrl-C.

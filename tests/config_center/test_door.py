@@ -20,7 +20,7 @@ WATCH = f"{NS}/watch?as=records"
 
 
 async def test_a_client_that_comes_too_often_is_told_when_to_come_again(tmp_path: Path) -> None:
-    limits = {"admission.client_burst": 2, "admission.client_rate": 0.1}
+    limits = {"admission.client_burst": 2, "admission.client_rate": 0.01}
     async with http(tmp_path, **limits) as call:
         statuses = [(await call("GET", f"{NS}/snapshot"))[0] for _ in range(2)]
         status, problem, headers = await call("GET", f"{NS}/snapshot")
@@ -30,7 +30,8 @@ async def test_a_client_that_comes_too_often_is_told_when_to_come_again(tmp_path
     assert statuses == [200, 200]
     assert status == 429
     assert problem["type"] == "urn:config-center:problem:too-many-requests"
-    assert headers["Retry-After"] == str(problem["seconds"]) == "10"
+    assert headers["Retry-After"] == str(problem["seconds"])
+    assert 50 < problem["seconds"] <= 100  # less what passed since the first
     assert plain == 200
     assert b'config_center_problems_total{type="too-many-requests"} 1.0' in metrics
 
@@ -38,7 +39,8 @@ async def test_a_client_that_comes_too_often_is_told_when_to_come_again(tmp_path
 async def test_wrong_tokens_are_refused_faster_and_a_right_one_from_there_is_not(
     tmp_path: Path,
 ) -> None:
-    async with http(tmp_path, **{"admission.wrong_token_burst": 3}) as call:
+    limits = {"admission.wrong_token_burst": 3, "admission.wrong_token_rate": 0.01}
+    async with http(tmp_path, **limits) as call:
         wrong = call.with_token("cc_" + "A" * 43)
         statuses = [(await wrong("GET", "/v1/whoami"))[0] for _ in range(5)]
         _, problem, headers = await wrong("GET", "/v1/whoami")
@@ -46,13 +48,13 @@ async def test_wrong_tokens_are_refused_faster_and_a_right_one_from_there_is_not
         assert statuses[:3] == [401, 401, 401]
         assert statuses[3:] == [429, 429]
         assert "tokens" in problem["detail"]
-        assert headers["Retry-After"] == "1"
+        assert 50 < int(headers["Retry-After"]) <= 100
         assert (await call("GET", "/v1/whoami"))[0] == 200
 
 
 async def test_behind_a_proxy_wrong_tokens_count_for_whom_the_proxy_saw(tmp_path: Path) -> None:
-    limits = {"admission.wrong_token_burst": 1, "behind_proxy": True}
-    async with http(tmp_path, **limits) as call:
+    limits = {"admission.wrong_token_burst": 1, "admission.wrong_token_rate": 0.01}
+    async with http(tmp_path, behind_proxy=True, **limits) as call:
         wrong = call.with_token("cc_" + "A" * 43)
 
         async def come(seen: str) -> int:
@@ -79,6 +81,7 @@ async def test_streams_above_the_bound_wait_and_those_that_are_in_go_on(tmp_path
                 while not (line := await first.content.readline()).startswith(b"event: record"):
                     assert line, "the stream ended"
 
+        await until(lambda: not len(call.center.service.ledger("default").watchers))
         async with Client.connect(
             call.url, instance="gw-1", state=tmp_path / "gw", trust=trust, token=token, timeout=10.0
         ) as client:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from pathlib import Path
 
 import pytest
 import redis.asyncio as redis
 
+from config_center import examining
 from config_center.examining import Examiner
 from tests.config_center.api.world import NS, http
 from tests.redis_server import running
+from tests.until import until
 
 
 @pytest.fixture(autouse=True)
@@ -61,3 +65,27 @@ async def test_what_waits_for_a_decision_is_counted_until_it_is_decided(tmp_path
         await Examiner(call.center.settings, service, metrics).look()
 
         assert await metric(call, "config_center_orphans{") is None
+
+
+async def test_a_look_at_the_audit_ends_before_its_center_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It went on beside a center that closed, whose audit then stayed in two files."""
+    looks, go_on = threading.Event(), threading.Event()
+
+    def late(*_: object) -> None:
+        looks.set()
+        go_on.wait(30)
+
+    monkeypatch.setattr(examining, "look_at_audit", late)
+    async with http(tmp_path) as call:
+        examiner = Examiner(call.center.settings, call.center.service, call.center._metrics)
+        examiner._task = asyncio.create_task(examiner._look_for_ever())
+        await until(looks.is_set)
+        closing = asyncio.create_task(examiner.close())
+        await asyncio.wait((closing,), timeout=0.05)
+        early = closing.done()
+        go_on.set()
+        await closing
+
+    assert not early

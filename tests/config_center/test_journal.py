@@ -184,8 +184,10 @@ async def test_kill_9_loses_nothing_that_was_marked(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", WRITER, str(path), stdout=subprocess.PIPE
     )
-    told = [await asyncio.wait_for(process.stdout.readline(), 10) for _ in range(20)]
-    process.send_signal(signal.SIGKILL)
+    try:
+        told = [await asyncio.wait_for(process.stdout.readline(), 60) for _ in range(20)]
+    finally:
+        process.send_signal(signal.SIGKILL)
     rest = (await process.stdout.read()).splitlines()
     await process.wait()
     last = Position.parse((rest or told)[-1].decode().strip())

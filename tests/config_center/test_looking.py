@@ -6,6 +6,8 @@ import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from config_center.checks import Level, judge
 from config_center.journal import Journal
 from config_center.keys import load_or_create
@@ -53,6 +55,16 @@ def test_keys_modes_and_owners_are_seen_as_they_lie_there(tmp_path: Path) -> Non
     ]
     (tmp_path / "signing.key").unlink()
     assert "signing.key is missing" in str(look_at_machine(settings(tmp_path)).keys)
+
+
+def test_a_file_that_goes_while_it_is_looked_at_is_one_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite takes its files away when a center ends; a look beside it failed then."""
+    given = settings(tmp_path)
+    monkeypatch.setattr(Path, "exists", lambda _: True)  # a moment ago it was
+
+    assert [each.path for each in look_at_machine(given).files] == [str(tmp_path)]
 
 
 async def test_a_journal_is_read_beside_its_owner_and_damage_is_found(tmp_path: Path) -> None:
@@ -108,7 +120,7 @@ async def test_without_a_center_a_store_by_url_and_the_peers_are_asked(tmp_path:
     stranger, gone = facts.peers or ()
     assert stranger.problem == "it answers 401"  # its trust list is another
     assert stranger.clock_apart is not None
-    assert abs(stranger.clock_apart) < 2.0
+    assert abs(stranger.clock_apart) < 30.0  # whole seconds, and what its answer took
     assert (gone.problem != "", gone.clock_apart) == (True, None)
     assert isinstance(away.store, str)
 

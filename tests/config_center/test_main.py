@@ -141,7 +141,7 @@ def test_a_store_where_nobody_answers_is_said_in_words(tmp_path: Path) -> None:
     nowhere = ("--redis", "redis://me:kT9vQx2LmWz7@127.0.0.1:1", "--listen", "127.0.0.1:0")
     words = [sys.executable, "-m", "config_center", "serve", *nowhere, "--data", str(tmp_path)]
 
-    done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=100, check=False)
 
     said = "error: nobody answers at redis://me:***@127.0.0.1:1, does the store run? ("
     assert (done.returncode, said in done.stderr) == (1, True), done.stderr

@@ -36,15 +36,17 @@ STILL = Rhythm(beat_every=3600, guard_every=3600)
 @contextlib.asynccontextmanager
 async def two(home: Path) -> AsyncIterator[tuple[Center, Center, redis.Redis]]:
     """A, which asks B; on one store and with one signing key. A looks at nothing by itself."""
-    with running() as server:
-        raw = redis.Redis.from_url(server.url)
-        async with center(home / "b", redis=server.url) as b:
+    with running() as server, pytest.MonkeyPatch.context() as patience:
+        patience.setattr(peers, "_WITHIN", 30.0)
+        async with (
+            redis.Redis.from_url(server.url) as raw,
+            center(home / "b", redis=server.url) as b,
+        ):
             (home / "a").mkdir(mode=0o700)
             for name in ("root.key", "signing.key", "trust.json", "secrets.key", "admin.token"):
                 await asyncio.to_thread(shutil.copy2, home / "b" / name, home / "a" / name)
             async with center(home / "a", STILL, redis=server.url, peers=[b.url]) as a:
                 yield a, b, raw
-        await raw.aclose()
 
 
 async def test_a_center_with_keys_of_its_own_does_not_start_on_the_store_of_others(
@@ -182,6 +184,7 @@ async def test_history_comes_in_pages_of_a_bounded_size_and_is_read_to_its_end(
 async def test_of_a_peer_that_never_ends_there_is_what_came_until_then(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, rows: int, answers: int
 ) -> None:
+    monkeypatch.setattr(peers, "_WITHIN", 30.0)
     monkeypatch.setattr(peers, "_IN_ALL", 0.0 if kind == "is late" else 60.0)
     monkeypatch.setattr(peers, "_MOST_ROWS", 2 if kind == "goes on for ever" else 5)
     asked: list[str] = []

@@ -87,13 +87,12 @@ async def test_what_one_instance_makes_up_costs_the_others_nothing(tmp_path: Pat
     ]
     with running() as server:
         async with http(tmp_path / "data", redis=server.url) as call:
-            raw = redis.Redis.from_url(server.url)
-            for name, bodies in (("bad", nonsense), ("good", [{"position": "1-1"}])):
-                key = report_key(await instance(call, name))
-                for seq, body in enumerate(bodies, 1):
-                    frame = Report(name, "i", seq, 1, "default", body).encode(key)
-                    await raw.xadd(f"cc:{{default}}:rep:{name}", {"r": frame})
-            await raw.aclose()
+            async with redis.Redis.from_url(server.url) as raw:
+                for name, bodies in (("bad", nonsense), ("good", [{"position": "1-1"}])):
+                    key = report_key(await instance(call, name))
+                    for seq, body in enumerate(bodies, 1):
+                        frame = Report(name, "i", seq, 1, "default", body).encode(key)
+                        await raw.xadd(f"cc:{{default}}:rep:{name}", {"r": frame})
             service = call.center.service
             await service.reports.read_once(service.spaces["default"])
             rows = service.instances("default", 10, None)["items"]

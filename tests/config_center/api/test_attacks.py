@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import gzip
 import logging
@@ -10,6 +11,7 @@ import re
 import socket
 import time
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -25,7 +27,7 @@ from client_sdk.signing import SigningKey
 from config_center.api import ROUTES
 from config_center.keys import load_or_create
 from config_center.settings import load
-from tests.config_center.api.world import NS, Http, http
+from tests.config_center.api.world import NS, QUICK, Http, http
 from tests.until import until
 
 EVIL = "http://evil.example"
@@ -37,7 +39,7 @@ CANARY = "SECRET-CANARY-77"
 async def sent(api: Http, raw: bytes) -> bytes:
     """The answer to bytes that no library would send."""
     at = urlsplit(api.url)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         reader, writer = await asyncio.open_connection(at.hostname, at.port)
         writer.write(raw)
         answer = await reader.read()
@@ -566,43 +568,54 @@ async def test_a26_an_etag_that_is_not_the_newest_changes_nothing(tmp_path: Path
 
 
 async def test_a9_who_sends_half_a_request_or_never_reads_his_stream_is_gone_in_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    """10 half-open clients and 50 slow readers; benchmarks/hostile.py does it with 1,100."""
-    monkeypatch.setattr(
-        "config_center.center._bounds", lambda _: Bounds(1000, head=1.0, unread=1.0)
-    )
-    async with http(tmp_path) as api:
-        at = urlsplit(api.url)
-        head = f"GET {NS}/watch HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api.token}\r\n"
-        attackers = []
-        for number in range(60):
-            attacker = socket.socket()
-            attacker.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-            attacker.connect((at.hostname, at.port))
-            attacker.sendall((head + "\r\n" * (number >= 10)).encode())
-            attackers.append(attacker)
-        ledger = api.center.service.ledger("default")
-        await until(lambda: len(ledger.watchers) == 50)
-        rounds = 0
-        async with asyncio.timeout(20):
-            while len(ledger.watchers):
-                status, _, _ = await api("PUT", PROMPT, {"value": "x" * 1_000, "comment": "c"})
-                assert status == 200
-                rounds += 1
-        slow = re.search(rb"slow_connections_total ([0-9.]+)", (await api("GET", "/metrics"))[1])
+    """
+    10 half-open clients and 50 slow readers; benchmarks/hostile.py does it with 1,100. The bounds
+    are narrow only for those whom they are to cut: not while the readers come, nor for ourselves.
+    """
+    async with http(tmp_path, rhythm=replace(QUICK, beat_every=3600)) as api:
+        with contextlib.ExitStack() as attackers:
 
-        assert slow is not None
-        assert float(slow[1]) == 60
-        assert rounds > 1
-        for attacker in attackers:
-            attacker.close()
+            def attack(text: str) -> None:
+                attacker = attackers.enter_context(socket.socket())
+                attacker.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+                attacker.connect((at.hostname, at.port))
+                attacker.sendall(text.encode())
+
+            at = urlsplit(api.url)
+            head = f"GET {NS}/watch HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api.token}\r\n"
+            ledger = api.center.service.ledger("default")
+            connections = api.center._metrics.connections
+            assert connections is not None
+            for _ in range(50):
+                attack(head + "\r\n")
+            await until(lambda: len(ledger.watchers) == 50)
+            connections.bounds = Bounds(1000, head=1.0, unread=1.0)
+            for _ in range(10):
+                attack(head)
+            await until(lambda: len(connections) + connections.cut == 60)
+            connections.bounds = Bounds(1000, unread=1.0)
+            rounds = 0
+            async with asyncio.timeout(60):
+                while len(ledger.watchers):
+                    body = {"value": "x" * 1_000, "comment": "c"}
+                    assert (await api("PUT", PROMPT, body))[0] == 200
+                    rounds += 1
+            await until(lambda: connections.cut >= 60)
+            metrics = (await api("GET", "/metrics"))[1]
+            slow = re.search(rb"slow_connections_total ([0-9.]+)", metrics)
+
+            assert slow is not None
+            assert float(slow[1]) == 60
+            assert rounds > 1
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="the kernel takes it all")
 async def test_a9_who_takes_nothing_of_his_stream_is_sent_nothing_more_and_misses_nothing(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("config_center.center._bounds", lambda _: Bounds(1000, unread=60.0))
     async with http(tmp_path) as api:
         at = urlsplit(api.url)
         head = f"GET {NS}/watch HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api.token}\r\n\r\n"
@@ -620,9 +633,11 @@ async def test_a9_who_takes_nothing_of_his_stream_is_sent_nothing_more_and_misse
             waiting = watcher._queue.qsize()
             slow.setblocking(False)
             loop, heard = asyncio.get_running_loop(), b""
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while b"<59>" not in heard:
-                    heard += await loop.sock_recv(slow, 65_536)
+                    part = await loop.sock_recv(slow, 65_536)
+                    assert part, "he was cut"
+                    heard += part
 
         assert waiting > 45
         assert re.findall(rb"<([0-9]+)>", heard) == [b"%d" % number for number in range(60)]

@@ -35,7 +35,7 @@ async def sent(api: Http, method: str, path: str, header: bytes, body: bytes = b
         f"Content-Length: {len(body)}".encode(),
         header,
     ]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         reader, writer = await asyncio.open_connection(at.hostname, at.port)
         writer.write(b"\r\n".join(lines) + b"\r\n\r\n" + body)
         answer = await reader.read()

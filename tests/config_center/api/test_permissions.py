@@ -263,7 +263,8 @@ async def test_a5_each_role_does_on_each_route_what_the_matrix_says(tmp_path: Pa
 
 
 async def test_a3_who_guesses_tokens_is_slowed_down_and_who_has_one_is_not(tmp_path: Path) -> None:
-    async with http(tmp_path, **{"admission.wrong_token_burst": 5}) as api:
+    limits = {"admission.wrong_token_burst": 5, "admission.wrong_token_rate": 0.01}
+    async with http(tmp_path, **limits) as api:
         guesses = [api.with_token(f"cc_{number:043}") for number in range(12)]
         answers = [await guess("GET", "/v1/whoami") for guess in guesses]
 

@@ -163,16 +163,15 @@ async def test_a_center_that_starts_on_an_empty_store_still_knows_its_tokens_and
     tmp_path: Path,
 ) -> None:
     with running() as server:
-        raw = redis.Redis.from_url(server.url)
-        async with http(tmp_path, redis=server.url) as call:
-            await call("PUT", f"{NS}/keys/k", {"value": "kept"})
-        await raw.flushall()
-        async with http(tmp_path, redis=server.url) as call:
-            _, read, _ = await call("GET", f"{NS}/keys/k")
-            ready, _, _ = await call("GET", "/readyz")
-            status, _, _ = await call("POST", f"{NS}/restore", {"from": "journal"})
-            put, _, _ = await call("PUT", f"{NS}/keys/k", {"value": "on"})
-        await raw.aclose()
+        async with redis.Redis.from_url(server.url) as raw:
+            async with http(tmp_path, redis=server.url) as call:
+                await call("PUT", f"{NS}/keys/k", {"value": "kept"})
+            await raw.flushall()
+            async with http(tmp_path, redis=server.url) as call:
+                _, read, _ = await call("GET", f"{NS}/keys/k")
+                ready, _, _ = await call("GET", "/readyz")
+                status, _, _ = await call("POST", f"{NS}/restore", {"from": "journal"})
+                put, _, _ = await call("PUT", f"{NS}/keys/k", {"value": "on"})
 
     assert (read["value"], ready, status, put) == ("kept", 503, 200, 200)
 
@@ -232,40 +231,43 @@ async def test_a_pruned_journal_restores_values_secrets_and_large_bodies(
     tmp_path: Path, restarted: bool
 ) -> None:
     with running() as server:
-        raw = redis.Redis.from_url(server.url)
-        async with http(tmp_path / "data", redis=server.url) as call:
-            await call("PUT", f"{NS}/keys/secret/schema", SECRET)
-            await call("PUT", f"{NS}/keys/secret", {"value": "sesame"})
-            await call("PUT", f"{NS}/keys/big", {"value": "x" * 20_000})
-            for number in range(20):
-                await call("PUT", f"{NS}/keys/k", {"value": number})
-            await prune(call)
-            _, export, _ = await call("GET", f"{NS}/snapshot")
-            ring = await raw.hgetall("cc:{default}:ring")
-            await raw.flushall()
-            ledger = call.center.registry.get("default")
-            await until(lambda: ledger.mode is Mode.EMPTY)
-            if not restarted:
-                status, about, _ = await call("POST", f"{NS}/restore", {"from": "journal"})
-        if restarted:
+        async with redis.Redis.from_url(server.url) as raw:
             async with http(tmp_path / "data", redis=server.url) as call:
-                status, about, _ = await call("POST", f"{NS}/restore", {"from": "journal"})
-        async with http(tmp_path / "data", redis=server.url) as call:
-            again = await raw.hgetall("cc:{default}:ring")
-            trust = str(tmp_path / "data" / "trust.json")
-            async with Client.connect(
-                server.url, instance="new", state=tmp_path / "new", trust=trust, timeout=10.0,
-                secret_key=str(tmp_path / "data" / "secrets.key"),
-            ) as client:  # fmt: skip
-                found = (client.get("k"), len(client.get("big")), "$sealed" in client.get("secret"))
-            await prune(call)
-            await raw.flushall()
-            ledger = call.center.registry.get("default")
-            await until(lambda: ledger.mode is Mode.EMPTY)
-            kind = {"Content-Type": "application/octet-stream"}
-            exported, _, _ = await call("POST", f"{NS}/restore", raw=export, **kind)
-            _, now, _ = await call("GET", f"{NS}/keys/k")
-        await raw.aclose()
+                await call("PUT", f"{NS}/keys/secret/schema", SECRET)
+                await call("PUT", f"{NS}/keys/secret", {"value": "sesame"})
+                await call("PUT", f"{NS}/keys/big", {"value": "x" * 20_000})
+                for number in range(20):
+                    await call("PUT", f"{NS}/keys/k", {"value": number})
+                await prune(call)
+                _, export, _ = await call("GET", f"{NS}/snapshot")
+                ring = await raw.hgetall("cc:{default}:ring")
+                await raw.flushall()
+                ledger = call.center.registry.get("default")
+                await until(lambda: ledger.mode is Mode.EMPTY)
+                if not restarted:
+                    status, about, _ = await call("POST", f"{NS}/restore", {"from": "journal"})
+            if restarted:
+                async with http(tmp_path / "data", redis=server.url) as call:
+                    status, about, _ = await call("POST", f"{NS}/restore", {"from": "journal"})
+            async with http(tmp_path / "data", redis=server.url) as call:
+                again = await raw.hgetall("cc:{default}:ring")
+                trust = str(tmp_path / "data" / "trust.json")
+                async with Client.connect(
+                    server.url, instance="new", state=tmp_path / "new", trust=trust, timeout=10.0,
+                    secret_key=str(tmp_path / "data" / "secrets.key"),
+                ) as client:  # fmt: skip
+                    found = (
+                        client.get("k"),
+                        len(client.get("big")),
+                        "$sealed" in client.get("secret"),
+                    )
+                await prune(call)
+                await raw.flushall()
+                ledger = call.center.registry.get("default")
+                await until(lambda: ledger.mode is Mode.EMPTY)
+                kind = {"Content-Type": "application/octet-stream"}
+                exported, _, _ = await call("POST", f"{NS}/restore", raw=export, **kind)
+                _, now, _ = await call("GET", f"{NS}/keys/k")
 
     assert (status, about["keys"], about["orphans"]) == (200, 3, [])
     assert (found, again) == ((19, 20_000, True), ring)

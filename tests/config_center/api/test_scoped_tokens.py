@@ -337,6 +337,7 @@ async def test_a_poll_that_waits_tells_nothing_to_a_token_that_ended(tmp_path: P
 
 async def test_what_is_asked_for_a_token_is_checked(tmp_path: Path) -> None:
     async with http(tmp_path) as api:
+        api.center.service.tokens.clock_ms = lambda: 1_700_000_000_000  # 2023
         for asked, words in (
             ({"ttl": 0}, "ttl"),
             ({"ttl": 60, "expires_at": "2030-01-01T00:00:00Z"}, "not both"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
 from pathlib import Path
@@ -112,8 +113,10 @@ async def test_a_shredded_secret_leaves_store_journal_and_every_gateways_disk(
     tmp_path: Path,
 ) -> None:
     with running() as server:
-        raw = redis.Redis.from_url(server.url)
-        async with http(tmp_path / "data", redis=server.url) as call:
+        async with (
+            redis.Redis.from_url(server.url) as raw,
+            http(tmp_path / "data", redis=server.url) as call,
+        ):
             gateway = Gateway(tmp_path, server.url)
             shutil.copy(tmp_path / "data" / "secrets.key", gateway.kek)
             await bind(call)
@@ -133,7 +136,6 @@ async def test_a_shredded_secret_leaves_store_journal_and_every_gateways_disk(
             _, diff, _ = await call("GET", f"{NS}/keys/llm/diff?from=1&to=2")
             in_store = await raw.hexists("cc:{default}:ring", dek)
             left = holders(tmp_path / "data", wrapped)
-        await raw.aclose()
 
     assert (served, status, done) == (409, 200, {"key": "llm", "data_keys": [dek], "versions": [1]})
     assert (back, problem["type"]) == (409, "urn:config-center:problem:shredded")
@@ -145,7 +147,14 @@ async def test_a_shredded_secret_leaves_store_journal_and_every_gateways_disk(
 
 def holders(folder: Path, wrapped: bytes) -> list[str]:
     """Files that still hold a wrapped data key."""
-    return [str(p) for p in folder.rglob("*") if p.is_file() and wrapped in p.read_bytes()]
+    return [str(path) for path in folder.rglob("*") if wrapped in content(path)]
+
+
+def content(path: Path) -> bytes:
+    """Nothing of a directory, nor of a draft that has got its own name meanwhile."""
+    with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+        return path.read_bytes()
+    return b""
 
 
 @pytest.mark.parametrize("source", ["secret_key_command", "secret_key"])

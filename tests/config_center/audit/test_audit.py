@@ -61,15 +61,17 @@ def call(number: int = 0) -> Entry:
     return Entry(at=1, outcome="accepted", keys=(f"k{number}",), request=f"r-{number}")
 
 
-def break_disk(audit: Audit) -> None:
-    audit._book.db.execute(
+async def break_disk(audit: Audit) -> None:
+    """In the audit's own thread: in the middle of a transaction it would be undone with it."""
+    statement = (
         "CREATE TEMP TRIGGER full BEFORE INSERT ON main.entries "
         "BEGIN SELECT RAISE(FAIL, 'database or disk is full'); END"
     )
+    await audit._in_thread(lambda: audit._book.db.execute(statement))
 
 
-def mend_disk(audit: Audit) -> None:
-    audit._book.db.execute("DROP TRIGGER full")
+async def mend_disk(audit: Audit) -> None:
+    await audit._in_thread(lambda: audit._book.db.execute("DROP TRIGGER full"))
 
 
 async def test_a_run_is_told_from_its_start_to_its_stop(tmp_path: Path) -> None:
@@ -124,14 +126,14 @@ async def test_a_full_disk_refuses_changes_and_loses_no_entry(
 ) -> None:
     monkeypatch.setattr(driver, "_AGAIN", 0.05)
     async with opened(tmp_path) as audit:
-        break_disk(audit)
+        await break_disk(audit)
         with pytest.raises(AuditDown, match="full"):
             await audit.record(call(1))
         with pytest.raises(Problem, match="what cannot be written down is not done") as refused:
             audit.require()
         await audit.refused(call(2))
         audit.leave(call(3))
-        await asyncio.to_thread(mend_disk, audit)
+        await mend_disk(audit)
         await until(lambda: not audit.down)
 
         audit.require()
@@ -155,13 +157,13 @@ async def test_what_waits_for_the_disk_is_bounded(
     monkeypatch.setattr(driver, "_QUEUE", 3)
     monkeypatch.setattr(driver, "_AGAIN", 0.05)
     async with opened(tmp_path) as audit:
-        break_disk(audit)
+        await break_disk(audit)
         for _ in range(5):
             audit.leave(call())
         with pytest.raises(AuditDown):
             await audit.record(call())
         assert audit.lost == 3
-        await asyncio.to_thread(mend_disk, audit)
+        await mend_disk(audit)
         await until(lambda: not audit._line)
 
     assert events(tmp_path).count("call") == 3
