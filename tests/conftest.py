@@ -8,11 +8,18 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 FAULT = "fault round"  # the name of a row that a round hands over
 _TRACED = "COVERAGE_PROCESS_CONFIG"  # by which a process that is started counts its lines, too
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 
+
+# How long an example takes is no matter of ours: a busy machine may stand still in any of them.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 # A shell without job control starts what is in the background with SIGINT ignored, and so would be
 # every process that a test starts and ends with Ctrl-C.
