@@ -51,8 +51,9 @@ def _of_value(hear: Callable[[int], None]) -> Callable[[Change], None]:
 async def by_sdk(url: str, trust: str, state: str, token: str, count: str = "1") -> None:
     """A verified, durable callback."""
     async with Client.connect(
-        url, instance="bench", state=Path(state), token=token or None, trust=trust or None
-    ) as client:
+        url, instance="bench", state=Path(state), token=token or None, trust=trust or None,
+        timeout=_PATIENCE,
+    ) as client:  # fmt: skip
         for hear in Functions(count).all:
             client.on_change("number")(_of_value(hear))
         say(-1, 0)

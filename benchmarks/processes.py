@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 import shutil
 import socket
 import sys
 import tempfile
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,15 +22,41 @@ _WITHIN = 30.0
 # Below those that systems hand out by themselves: none of these is taken by whoever connects
 # somewhere between our look and the server's start.
 _PORTS = range(12_000, 32_000)
+_KEPT = 64  # sockets, by their numbers, of the ports that were given away last
+_kept: deque[int] = deque()
 
 
-def free_port() -> int:
-    """A port on which nobody listens now, for a server that is told where to listen."""
-    for port in random.sample(_PORTS, 100):
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
+def free_port(beside: int = 0) -> int:
+    """
+    A port on which nobody listens, for a server that is told where to listen; where it needs
+    another one so many ``beside`` it, that one is free too.
+    """
+    for port in random.sample(_PORTS[: len(_PORTS) - beside], 100):
+        if _take(port, *([port + beside] if beside else [])):
             return port
     raise OSError("no free port")
+
+
+def _take(*ports: int) -> bool:
+    """
+    True when all were free. On Linux they are then kept from whoever looks in another process: a
+    socket that is bound and does not listen stands in nobody's way but his, because a server binds
+    with SO_REUSEADDR.
+    """
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in ports]
+        try:
+            for one, port in zip(sockets, ports, strict=True):
+                one.bind(("127.0.0.1", port))
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        except OSError:
+            return False
+        if sys.platform == "linux":
+            stack.pop_all()
+            _kept.extend(one.detach() for one in sockets)
+    while len(_kept) > _KEPT:
+        os.close(_kept.popleft())
+    return True
 
 
 @contextlib.contextmanager

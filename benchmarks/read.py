@@ -26,7 +26,7 @@ _DEVICE = "24:6f:28:a0:00:01"
 
 async def lines(size: float) -> AsyncIterator[Line]:
     """``size`` 1.0 is the whole measurement."""
-    rounds, calls = max(3, round(15 * size)), max(1000, round(200_000 * size))
+    rounds, calls = max(9, round(15 * size)), max(1000, round(200_000 * size))
     client = _client({"prompt": "You are brief."})
     unit, plain = client.unit(_DEVICE), {"prompt": "You are brief."}
     ours: dict[str, list[float]] = {"get": [], "unit": [], "bucket": []}

@@ -104,7 +104,9 @@ async def _told(
         assert answer.status == 200, await answer.text()
     async with asyncio.timeout(_WITHIN):
         while True:
-            heard, _, at = (await readers.stdout.readline()).decode().rpartition(" ")
+            line = await readers.stdout.readline()
+            assert line, "the readers ended; see what they wrote above"
+            heard, _, at = line.decode().rpartition(" ")
             if heard == name:
                 return float(at) - began
 

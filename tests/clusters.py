@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import socket
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import redis.asyncio as redis
 from redis.exceptions import RedisError
 
+from benchmarks.processes import free_port
 from client_sdk.transports.cluster import slot_of
 from tests.redis_server import Server, wheel
 
@@ -29,7 +29,7 @@ class Node:
         arguments = [
             *("--tls-port" if tls else "--port", str(port), "--bind", "127.0.0.1"),
             *("--cluster-enabled", "yes"),
-            *("--cluster-config-file", str(home / "nodes.conf"), "--cluster-node-timeout", "1000"),
+            *("--cluster-config-file", str(home / "nodes.conf"), "--cluster-node-timeout", "3000"),
             *more,
         ]
         self.port = port
@@ -143,13 +143,7 @@ class Cluster:
 
 def port_of_a_node() -> int:
     """A port whose bus port is free too."""
-    for _ in range(1000):
-        port = random.randrange(20_000, 65_535 - _BUS)
-        with contextlib.suppress(OSError), socket.socket() as one, socket.socket() as two:
-            one.bind(("127.0.0.1", port))
-            two.bind(("127.0.0.1", port + _BUS))
-            return port
-    raise OSError("no free pair of ports")
+    return free_port(beside=_BUS)
 
 
 @contextlib.asynccontextmanager

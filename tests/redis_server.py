@@ -74,8 +74,8 @@ def running(binary: str | None = None, *more: str) -> Iterator[Server]:
     """A server that runs inside the block; ``more`` are arguments of its own."""
     home = Path(tempfile.mkdtemp(prefix="cc-"))
     server = Server(home, binary or wheel(), *more)
-    server.start()
     try:
+        server.start()
         yield server
     finally:
         server.kill()

@@ -5,8 +5,12 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import redis
 
 from benchmarks.processes import free_port
 from tests.redis_server import Server, wheel
@@ -16,7 +20,7 @@ _CONFIG = """port {port}
 bind 127.0.0.1
 dir {home}
 sentinel monitor {service} 127.0.0.1 {master} 2
-sentinel down-after-milliseconds {service} 500
+sentinel down-after-milliseconds {service} 2000
 sentinel failover-timeout {service} 2000
 sentinel parallel-syncs {service} 1
 """
@@ -62,6 +66,16 @@ def watched() -> Iterator[Watched]:
             server.start()
             stack.callback(server.kill)
             servers.append(server)
+        _until_followed(servers[0])
         service = Watched(home, servers[0], servers[1], ports[0])
         stack.callback(service.close)
         yield service
+
+
+def _until_followed(master: Server) -> None:
+    """A sentinel that does not find the replica at once looks for it ten seconds later."""
+    deadline = time.monotonic() + 30
+    raw: Any = redis.Redis.from_url(master.url)
+    while raw.info("replication").get("slave0", {}).get("state") != "online":
+        assert time.monotonic() < deadline, "the replica does not follow"
+    raw.close()

@@ -177,10 +177,13 @@ class World:
             aiohttp.ClientSession(headers=headers) as session,
             session.get(self.api.url + path) as response,
         ):
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0.1):
-                    async for line in response.content:
-                        self.found.add(f"{who} GET {path.partition('?')[0]}", line)
+            last = b""
+            async with asyncio.timeout(30):
+                async for line in response.content:
+                    self.found.add(f"{who} GET {path.partition('?')[0]}", line)
+                    if last.startswith(b"event: heartbeat"):  # it comes after all that was before
+                        return
+                    last = line
 
     async def verbs(self) -> None:
         given = {"CONFIG_CENTER_URL": self.api.url, "CONFIG_CENTER_TOKEN": str(self.api.token)}

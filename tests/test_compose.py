@@ -68,7 +68,7 @@ async def test_what_is_handed_over_opens_the_center_for_that_instance_alone(
         tokens = []
         for _ in range(2):  # the second time nothing new is made
             run = await asyncio.create_subprocess_exec(shell, options, script, env=environment)
-            assert await asyncio.wait_for(run.wait(), 30) == 0
+            assert await asyncio.wait_for(run.wait(), 60) == 0
             tokens.append((gateway / "token").read_text().strip())
         one = api.with_token(tokens[0])
         _, who, _ = await one("GET", "/v1/whoami")

@@ -10,6 +10,7 @@ from typing import Any
 
 from client_sdk import Client
 from client_sdk.greyscale import bucket
+from client_sdk.records import Position
 from client_sdk.steps import Timing
 from config_center.access import Actor
 from config_center.cli.up import publish_samples
@@ -19,6 +20,7 @@ from device_gateway.settings import load
 from device_gateway.simulator import Device, mac
 from device_gateway.stub_llm import StubLlm
 from tests.config_center.api.world import center
+from tests.until import until
 
 DEVICES = 20
 ADMIN = Actor("admin", "admin")
@@ -39,9 +41,8 @@ class World:
         return dict(zip((device.mac for device in self.devices), said, strict=True))
 
     async def served(self, position: str) -> None:
-        async with asyncio.timeout(10):
-            while str(self.client.status().position) < position:
-                await asyncio.to_thread(lambda: None)
+        wanted = Position.parse(position)
+        await until(lambda: self.client.status().position >= wanted)
 
     def pair(self, key: str, prompt: str) -> list[dict[str, Any]]:
         llm = {
@@ -148,16 +149,10 @@ async def test_a_provider_that_fails_its_probe_leaves_the_old_one_and_the_report
             "model": "m-1",
         }
         done = await all_of_it.service.put("default", "llm", Put(value=llm), ADMIN)
-        async with asyncio.timeout(10):
-            while not all_of_it.client.status().held:
-                await asyncio.to_thread(lambda: None)
+        await until(lambda: all_of_it.client.status().held)
         said = await device.say("still there?")
-        reported: dict[str, Any] = {}
-        async with asyncio.timeout(10):
-            while reported.get("state") != "refused":
-                (row,) = all_of_it.service.instances("default", 10, None)["items"]
-                reported = row["keys"].get("llm", {})
-                await asyncio.to_thread(lambda: None)
+        await until(lambda: reported(all_of_it).get("state") == "refused")
+        refused = reported(all_of_it)
         good = await all_of_it.service.put(
             "default", "llm", Put(value={**llm, "api_key": "sk-good"}), ADMIN
         )
@@ -167,6 +162,12 @@ async def test_a_provider_that_fails_its_probe_leaves_the_old_one_and_the_report
 
     assert done.body["version"] == 2
     assert said.startswith("key=sk-sample")
-    assert (reported["step"], reported["version"]) == ("probe", 2)
-    assert "bad-secret-key" not in str(reported)
+    assert (refused["step"], refused["version"]) == ("probe", 2)
+    assert "bad-secret-key" not in str(refused)
     assert healed.startswith("key=sk-good")
+
+
+def reported(world: World) -> dict[str, Any]:
+    """What the gateway told of its ``llm``; nothing before its first report."""
+    rows = world.service.instances("default", 10, None)["items"]
+    return next((row["keys"].get("llm", {}) for row in rows), {})

@@ -58,7 +58,7 @@ async def exposed(tmp_path: Path) -> dict[str, dict[str, set[str]]]:
         async with (
             Client.connect(
                 call.url, instance="gw-1", state=tmp_path / "state", token=token,
-                trust=str(tmp_path / "data" / "trust.json"), timeout=10.0,
+                trust=str(tmp_path / "data" / "trust.json"), timeout=30.0,
             ) as client,
             gateway(tmp_path, client) as running,
         ):  # fmt: skip

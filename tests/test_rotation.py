@@ -205,7 +205,7 @@ async def test_a31_an_old_list_put_back_is_put_right_and_taken_by_nobody(tmp_pat
 
         await w.raw.set(DEFAULT.trust, old)
 
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(30.0):
             while await w.raw.get(DEFAULT.trust) != newest:
                 pass
         assert pinned(w, "redis").encode() == newest

@@ -368,7 +368,7 @@ async def test_a_list_of_signing_keys_edited_by_hand_is_put_right(tmp_path: Path
         right = await w.raw.get(DEFAULT.trust)
         await w.raw.set(DEFAULT.trust, STRANGER_LIST)
 
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(30.0):
             while await w.raw.get(DEFAULT.trust) != right:
                 pass
 

@@ -174,12 +174,12 @@ class Device:
         assert self._socket is not None
         self._socket.send(wire.TEXT, text.encode())
 
-    async def until(self, holds: Any, seconds: float = 5.0) -> None:
+    async def until(self, holds: Any, seconds: float = 30.0) -> None:
         """Wait until `holds()` is true, looking again after every message that arrives."""
         async with asyncio.timeout(seconds), self._news:
             await self._news.wait_for(holds)
 
-    async def gone(self, seconds: float = 5.0) -> None:
+    async def gone(self, seconds: float = 30.0) -> None:
         """Wait until the gateway has ended the conversation."""
         async with asyncio.timeout(seconds):
             await self._gone.wait()

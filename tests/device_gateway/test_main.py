@@ -69,7 +69,7 @@ async def test_status_shows_the_sessions_or_says_what_is_wrong(tmp_path):
     async with gateway(tmp_path, MemoryClient()) as running:
         plain = await device_gateway("status", "--url", running.admin_url)
         as_json = await device_gateway("status", "--url", running.admin_url, "--json")
-    gone = await device_gateway("status", "--url", running.admin_url)
+    gone = await device_gateway("status", "--url", "http://127.0.0.1:9/")
 
     assert plain == (0, "gateway-1: 0 connected, 0 known\n", "")
     assert json.loads(as_json[1])["items"] == []

@@ -43,7 +43,7 @@ async def test_a_center_and_a_client_work_as_the_users_that_are_printed(tmp_path
             trust = str(tmp_path / "data" / "trust.json")
             async with Client.connect(
                 client_url, instance="gw-1", state=tmp_path / "gw", trust=trust, token=token,
-                timeout=10.0,
+                timeout=30.0,
             ) as client:  # fmt: skip
                 await call("PUT", f"{NS}/keys/k", {"value": 1})
                 await until(lambda: client.get("k", None) == 1)
@@ -77,7 +77,7 @@ async def test_the_users_that_are_printed_do_on_a_cluster(tmp_path: Path) -> Non
         async with http(tmp_path / "data", redis=center_url) as call:
             trust = str(tmp_path / "data" / "trust.json")
             async with Client.connect(
-                client_url, instance="gw-1", state=tmp_path / "gw", trust=trust, timeout=10.0
+                client_url, instance="gw-1", state=tmp_path / "gw", trust=trust, timeout=30.0
             ) as client:
                 await call("PUT", f"{NS}/keys/k", {"value": 1})
                 await until(lambda: client.get("k", None) == 1)

@@ -90,7 +90,7 @@ async def test_a_clients_own_snapshot_file_is_put_back(tmp_path: Path, known: bo
             await call("PUT", f"{NS}/keys/big", {"value": "x" * 20_000})
             await call("PUT", f"{NS}/keys/prompt", {"value": "kept"})
             async with Client.connect(
-                server.url, instance="gw", state=tmp_path / "gw", timeout=10.0,
+                server.url, instance="gw", state=tmp_path / "gw", timeout=30.0,
                 trust=str(data / "trust.json"), secret_key=str(data / "secrets.key"),
             ) as client:  # fmt: skip
                 assert client.get("prompt") == "kept"
@@ -141,7 +141,7 @@ async def test_with_journal_and_store_gone_a_snapshot_takes_the_place_of_what_wa
             await call("PUT", f"{NS}/keys/secret", {"value": "sesame"})
             await call("PUT", f"{NS}/keys/prompt", {"value": "kept"})
             async with Client.connect(
-                server.url, instance="gw", state=tmp_path / "gw", timeout=10.0,
+                server.url, instance="gw", state=tmp_path / "gw", timeout=30.0,
                 trust=str(data / "trust.json"), secret_key=str(data / "secrets.key"),
             ) as client:  # fmt: skip
                 await call("PUT", f"{NS}/keys/prompt", {"value": "the newest"})
@@ -163,7 +163,7 @@ async def test_with_journal_and_store_gone_a_snapshot_takes_the_place_of_what_wa
             _, value, _ = await call("GET", f"{NS}/keys/prompt")
             put, _, _ = await call("PUT", f"{NS}/keys/prompt", {"value": "on"})
             async with Client.connect(
-                server.url, instance="gw", state=tmp_path / "gw", timeout=10.0,
+                server.url, instance="gw", state=tmp_path / "gw", timeout=30.0,
                 trust=str(data / "trust.json"), secret_key=str(data / "secrets.key"),
             ) as client:  # fmt: skip
                 await until(lambda: client.get("prompt") == "on")

@@ -24,7 +24,7 @@ from tests.config_center.service_world import service
 from tests.until import until
 
 ROOT = Path(__file__).parents[3]
-WITHIN = 30.0
+WITHIN = 60.0
 FOUR_LINES = re.compile(
     r"page     (http://127\.0\.0\.1:\d+)/#token=(cc_\S+)          \(also in data/admin\.token\)\n"
     r"devices  http://127\.0\.0\.1:\d+/xiaozhi/ota/            "

@@ -247,7 +247,7 @@ async def test_a_watch_goes_on_where_it_broke(tmp_path: Path) -> None:
         try:
             assert watch.stdout is not None
             assert watch.stderr is not None
-            async with asyncio.timeout(45):
+            async with asyncio.timeout(100):
                 line = b""
                 while not line:  # it does not say when it listens
                     await run_in(tmp_path, center.url, "put", "k", "--text", "before")

@@ -22,7 +22,10 @@ async def test_without_a_gateway_every_device_has_a_problem():
 
 async def test_a_fleet_talks_until_its_time_is_over(tmp_path):
     async with gateway(tmp_path, MemoryClient()) as running:
-        outcome = await simulate(running.ota_url, devices=2, seconds=0.5, pause=0.02)
+        for seconds in (0.5, 5.0, 30.0):  # a machine may stand still for all of it
+            outcome = await simulate(running.ota_url, devices=2, seconds=seconds, pause=0.02)
+            if outcome.turns > 2:
+                break
 
     assert outcome.turns > 2
     assert outcome.problems == []
