@@ -8,10 +8,15 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 FAULT = "fault round"  # the name of a row that a round hands over
 _TRACED = "COVERAGE_PROCESS_CONFIG"  # by which a process that is started counts its lines, too
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
+
+# How long an example takes is the machine's affair: that it stood still is no failure.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 # A shell without job control starts what is in the background with SIGINT ignored, and so would be
