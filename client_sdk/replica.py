@@ -169,10 +169,9 @@ class Replica:
         return self._checked_at + (self.timing.report if self.tampered else self.timing.check)
 
     def on_pong(self, now: float) -> list[Do]:
-        """PING was answered: the link is alive, the center is silent."""
-        self._pinged_at = None
-        self._last_life = now
-        self.center_silent = True
+        """PING was answered: the link is alive, the center is silent unless it was heard since."""
+        if self._pinged_at is not None:
+            self._pinged_at, self._last_life, self.center_silent = None, now, True
         return []
 
     def on_down(self) -> None:
@@ -281,6 +280,7 @@ class Replica:
             return self._on_stranger(beat, now)
         self.newest_beat = beat.ts
         self._last_life = now
+        self._pinged_at = None  # over HTTP no comment answers a PING while the center has beats
         self._every = beat.every
         self.center_silent = False
         self._said = Mark(beat.position, beat.c)

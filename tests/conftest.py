@@ -14,7 +14,6 @@ FAULT = "fault round"  # the name of a row that a round hands over
 _TRACED = "COVERAGE_PROCESS_CONFIG"  # by which a process that is started counts its lines, too
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 
-
 # Its own bounds (0.2 s an example, 1 s to make ten) fail a machine that stands still for once.
 hypothesis.settings.register_profile(
     "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]

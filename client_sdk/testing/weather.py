@@ -36,5 +36,8 @@ class Weather:
         return Fate(copies, copies > 0 and order < self.reorder)
 
     def wait(self, rng: random.Random) -> float:
-        """For how many seconds one message is delayed, and with it all behind it."""
-        return rng.uniform(*self.delay)
+        """
+        For how many seconds one message is delayed, and with it all behind it. Draws nothing where
+        none is: what is passed on late, or not, by a slow machine would change the fates after it.
+        """
+        return rng.uniform(*self.delay) if any(self.delay) else 0.0

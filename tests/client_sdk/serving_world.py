@@ -11,7 +11,7 @@ from client_sdk.records import Position
 from client_sdk.serving import Serving
 from client_sdk.state import NamespaceState
 
-QUICK = Deadlines(build=2.0, probe=2.0, close=2.0)
+AMPLE = Deadlines(build=30.0, probe=30.0, close=30.0)  # for a busy machine
 
 
 def content(version, value, form="json"):
@@ -116,7 +116,7 @@ class Maker:
 
     def spec(self, key="llm", **options):
         given = {"build": self.build, "probe": self.probe, "close": self.close}
-        return ModuleSpec(key, **{**given, "deadlines": QUICK, **options})
+        return ModuleSpec(key, **{**given, "deadlines": AMPLE, **options})
 
     @property
     def open(self):

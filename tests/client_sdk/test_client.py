@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,6 +47,15 @@ def connect(url: str, home: Path, token: str | None, **how: object) -> object:
     )
 
 
+@contextlib.contextmanager
+def kept_address() -> Iterator[str]:
+    """An address that nobody else is given while no center listens there."""
+    with socket.socket() as keeper:
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        keeper.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{keeper.getsockname()[1]}"
+
+
 @pytest.mark.parametrize("path", ["http", "redis"])
 async def test_a_publish_reaches_a_listener(tmp_path: Path, path: str) -> None:
     async with center(tmp_path / "data") as opened:
@@ -56,7 +68,7 @@ async def test_a_publish_reaches_a_listener(tmp_path: Path, path: str) -> None:
             await heard.until(lambda change: change.value == "hello")
 
             assert client.get("greeting") == "hello"
-            assert client.status().transport == path
+            await until(lambda: client.status().transport == path)
             assert [c.reason for c in heard.changes] == ["start", "publish"]
 
 
@@ -128,7 +140,7 @@ async def test_two_processes_with_one_state_are_refused(tmp_path: Path) -> None:
         with pytest.raises(StateInUse):
             await connect(opened.url, home, opened.admin_token)
 
-        assert first.status().transport == "http"
+        await until(lambda: first.status().transport == "http")
 
 
 async def test_a_path_that_does_not_prove_itself_needs_trust(tmp_path: Path) -> None:
@@ -137,21 +149,21 @@ async def test_a_path_that_does_not_prove_itself_needs_trust(tmp_path: Path) -> 
 
 
 async def test_a_restarted_center_is_followed_again_and_nothing_goes_back(tmp_path: Path) -> None:
-    async with center(tmp_path / "data") as opened:
-        port = opened.url.rpartition(":")[2]
-        token = opened.admin_token
-        client = await connect(opened.url, tmp_path / "state", token)
-        heard = Heard()
-        client.on_change("greeting")(heard)
-        await client.put("greeting", "one")
-        await heard.until(lambda change: change.value == "one")
-        before = client.status().position
-    async with center(tmp_path / "data", listen=f"127.0.0.1:{port}") as opened:
-        await client.put("greeting", "two")
-        await heard.until(lambda change: change.value == "two")
+    with kept_address() as listen:
+        async with contextlib.AsyncExitStack() as clients:
+            async with center(tmp_path / "data", listen=listen) as opened:
+                connecting = connect(opened.url, tmp_path / "state", opened.admin_token)
+                client = await clients.enter_async_context(connecting)
+                heard = Heard()
+                client.on_change("greeting")(heard)
+                await client.put("greeting", "one")
+                await heard.until(lambda change: change.value == "one")
+                before = client.status().position
+            async with center(tmp_path / "data", listen=listen):
+                await client.put("greeting", "two")
+                await heard.until(lambda change: change.value == "two")
 
-        assert client.status().position.e > before.e
-    await client.close()
+                assert client.status().position.e > before.e
 
 
 async def test_a_module_that_cannot_be_built_leaves_the_old_one_and_is_reported(
@@ -227,18 +239,18 @@ async def _change(opened: object, **values: str) -> None:
 
 async def test_a_center_that_comes_late_is_met_and_followed(tmp_path: Path) -> None:
     async with center(tmp_path / "data") as opened:
-        url, token = opened.url, opened.admin_token
-    port, defaults = url.rpartition(":")[2], {"greeting": "x"}
-    async with connect(url, tmp_path / "state", token, timeout=0.3, defaults=defaults) as client:
-        heard = Heard()
-        client.on_change("greeting")(heard)
-        assert (client.get("greeting"), client.status().stale) == ("x", True)
+        how = {"token": opened.admin_token, "timeout": 0.3, "defaults": {"greeting": "x"}}
+    with kept_address() as listen:
+        async with connect(f"http://{listen}", tmp_path / "state", **how) as client:
+            heard = Heard()
+            client.on_change("greeting")(heard)
+            assert (client.get("greeting"), client.status().stale) == ("x", True)
 
-        async with center(tmp_path / "data", listen=f"127.0.0.1:{port}") as opened:
-            await _put(opened, "hello")
-            await heard.until(lambda change: change.value == "hello")
+            async with center(tmp_path / "data", listen=listen) as opened:
+                await _put(opened, "hello")
+                await heard.until(lambda change: change.value == "hello")
 
-            assert client.status().transport == "http"
+                await until(lambda: client.status().transport == "http")
 
 
 async def test_the_second_address_serves_when_the_first_is_away(tmp_path: Path) -> None:
@@ -250,7 +262,7 @@ async def test_the_second_address_serves_when_the_first_is_away(tmp_path: Path) 
             await _put(opened, "hello")
             await heard.until(lambda change: change.value == "hello")
 
-            assert client.status().transport == "http"
+            await until(lambda: client.status().transport == "http")
 
 
 async def test_what_dies_while_a_change_is_tried_starts_with_what_served_before(
@@ -267,15 +279,15 @@ async def test_what_dies_while_a_change_is_tried_starts_with_what_served_before(
 
     home = tmp_path / "state"
     async with center(tmp_path / "data") as opened:
-        client = await connect(opened.url, home, opened.admin_token)
-        client.module("llm", build)
-        await _change(opened, llm="good", prompt="old")
-        await until(lambda: client.get("llm", None) == "good")
-        await client.ready()
-        await _change(opened, llm="deadly", prompt="new")
-        await asyncio.wait_for(building.wait(), WITHIN)
-        shutil.copytree(home, tmp_path / "as-left")
-        await client.close(0.0)
+        async with connect(opened.url, home, opened.admin_token) as client:
+            client.module("llm", build)
+            await _change(opened, llm="good", prompt="old")
+            await until(lambda: client.get("llm", None) == "good")
+            await client.ready()
+            await _change(opened, llm="deadly", prompt="new")
+            await asyncio.wait_for(building.wait(), WITHIN)
+            shutil.copytree(home, tmp_path / "as-left")
+            await client.close(0.0)
         url, token = opened.url, opened.admin_token
 
     async with connect(url, tmp_path / "as-left", token, timeout=0.3) as again:

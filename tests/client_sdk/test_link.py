@@ -83,7 +83,7 @@ class World:
 async def test_a_newcomer_reads_the_whole_and_then_each_change() -> None:
     history = History()
     history.add(put("k", 1))
-    world = World(Wire(history))
+    world = World(Wire(history), Timing(silence=60.0))
     world.wire.ring = {"dek": "kek:AAAA"}
 
     async with world.running():

@@ -49,14 +49,16 @@ async def test_no_object_is_closed_under_a_pin_and_no_view_is_torn():
     threads = [threading.Thread(target=read, args=(f"d{n}",)) for n in range(6)]
     for thread in threads:
         thread.start()
-    for n in range(1, 100):
-        await world.publish(world.put("llm", {"n": n}), world.put("prompt", n))
-    stop.set()
-    await asyncio.to_thread(lambda: [thread.join() for thread in threads])
+    try:
+        for n in range(1, 100):
+            await world.publish(world.put("llm", {"n": n}), world.put("prompt", n))
+    finally:
+        stop.set()
+        await asyncio.to_thread(lambda: [thread.join() for thread in threads])
 
     assert errors == []
     assert min(turns) > 0
-    await serving.close(5)
+    await serving.close(30)
     assert len(maker.built) == 100
     assert [part.closed for part in maker.built] == [1] * 100
 

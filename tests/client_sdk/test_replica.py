@@ -333,6 +333,20 @@ def test_an_answered_ping_keeps_the_link_and_shows_a_silent_center() -> None:
     assert not replica.center_silent
 
 
+def test_a_fresh_beat_after_a_ping_is_an_answer_and_a_late_pong_says_nothing() -> None:
+    """A process that stood still for a while asked, was told in beats, and left a good link."""
+    history = History()
+    replica = begun(history)
+    replica.on_tick(2.5)
+
+    replica.on_message(history.beat(WALL), 3, WALL)
+
+    assert replica.on_tick(3.6) == []
+    assert replica.on_pong(3.7) == []
+    assert not replica.center_silent
+    assert replica.on_tick(5.0) == [Ping()]
+
+
 def test_a_look_for_missed_changes_needs_no_sign_of_one() -> None:
     history = History()
     replica = begun(history)

@@ -179,7 +179,11 @@ def test_whatever_is_lost_the_client_never_goes_back_and_comes_to_the_present() 
 
 def test_without_a_new_epoch_the_machine_finds_the_split() -> None:
     enough = settings(
-        SETTINGS, max_examples=1000, phases=[Phase.generate], report_multiple_bugs=False
+        SETTINGS,
+        max_examples=1000,
+        derandomize=True,  # it is the machine that is tested: some seeds need hundreds of examples
+        phases=[Phase.generate],
+        report_multiple_bugs=False,
     )
 
     with pytest.raises(AssertionError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -82,12 +83,19 @@ async def test_an_instance_complains_of_another_history_with_its_own_head(tmp_pa
 
 async def test_with_nothing_to_tell_it_reports_seldom(tmp_path: Path) -> None:
     async with Reporting.of(Wire(history()), tmp_path, 0.02) as reporting:
-        await until(lambda: len(reporting.wire.reports) >= 4)
+        told, send = [], reporting.wire.send_report
+
+        async def noting(instance: str, frame: bytes) -> None:
+            told.append(reporting.reporter._told_at)  # when the one before was decided on
+            await send(instance, frame)
+
+        reporting.wire.send_report = noting  # type: ignore[method-assign]
+        await until(lambda: len(told) >= 5)
 
     whole, *idle = [reporting.said(number) for number in range(4)]
     assert (whole.body["full"], [one.body["full"] for one in idle]) == (True, [False] * 3)
-    apart = [later.ts - one.ts for one, later in zip([whole, *idle], idle, strict=False)]
-    assert min(apart) >= 6 * 20 - 5, apart
+    apart = [later - one for one, later in itertools.pairwise(told)]
+    assert min(apart) >= 6 * 0.02, apart
 
 
 async def test_how_turns_went_and_who_came_is_news(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tests.client_sdk.wire import Wire
 from tests.history import History
 from tests.until import until
 
-TIMING = Timing(silence=0.02, pong=0.02)
+TIMING = Timing(silence=0.0, pong=0.02)  # it is asked all the time
 WITHIN = 30.0
 
 

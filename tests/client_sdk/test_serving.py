@@ -12,8 +12,17 @@ from client_sdk.errors import ClientClosed, NotReady, SealedValue, UnknownKey, U
 from client_sdk.greyscale import bucket
 from client_sdk.holding import Holding
 from client_sdk.records import START, Position
-from client_sdk.serving import MISSING, Applied, KeyChange, ModuleSpec, Outcome, Resolution, Serving
-from tests.client_sdk.serving_world import QUICK, Maker, World
+from client_sdk.serving import (
+    MISSING,
+    Applied,
+    Deadlines,
+    KeyChange,
+    ModuleSpec,
+    Outcome,
+    Resolution,
+    Serving,
+)
+from tests.client_sdk.serving_world import Maker, World
 
 
 async def until(condition):
@@ -36,7 +45,7 @@ def told_to(outcomes):
 
 
 async def close(world):
-    await world.serving.close(2.0)
+    await world.serving.close(30.0)
 
 
 async def ready_world(value=None, **options):
@@ -653,8 +662,9 @@ async def test_a_default_that_fails_is_told_and_serves_nothing():
     world.serving.on_outcome = told_to(told)
     world.serving.declare(maker.spec())
 
+    await until(lambda: told)
     with pytest.raises(NotReady, match=r"build of the default \(stable\)"):
-        await world.serving.ready(0.2)
+        await world.serving.ready(0.01)
     assert world.serving.get("llm", None) is None
     assert [one.version for one in told[0].refused] == [None]
     gone = KeyChange("llm", {"bad": "build"}, None, MISSING, None, START, "start")
@@ -777,7 +787,7 @@ async def test_a_build_beyond_its_deadline_is_refused_and_its_late_object_closed
         go.wait(5)
         return maker.build(settings, previous)
 
-    spec = maker.spec(build=slow, deadlines=type(QUICK)(build=0.02))
+    spec = maker.spec(build=slow, deadlines=Deadlines(build=0.02))
     world.serving.declare(spec)
     outcome = await world.publish(world.put("llm", {"m": 1}))
     assert "not done after 0.02 s" in outcome.refused[0].reason
@@ -912,7 +922,7 @@ async def test_close_ends_at_its_deadline(caplog):
     world, maker = await ready_world()
     with world.serving.turn():
         await world.serving.close(0.05)
-        assert maker.built[0].closed == 1
+        await until(lambda: maker.built[0].closed == 1)
     assert "while 1 turns are still open" in caplog.text
 
 

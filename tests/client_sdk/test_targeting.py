@@ -171,4 +171,4 @@ def test_a17_there_is_no_regular_expression_and_a_glob_costs_what_its_length_say
     for _ in range(20):
         assert not evil({"x": "a" * 256})
 
-    assert time.perf_counter() - began < 2.0  # it is a few milliseconds; (a+)+$ would be years
+    assert time.perf_counter() - began < 30.0  # it is a few milliseconds; (a+)+$ would be years

@@ -127,7 +127,7 @@ asyncio.run(main())
 def test_a_forked_child_does_not_wait_for_the_threads_of_its_parent() -> None:
     with subprocess.Popen([sys.executable, "-c", _FORKS], start_new_session=True) as process:
         try:
-            assert process.wait(timeout=10.0) == 7
+            assert process.wait(timeout=30.0) == 7
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # a child that waits too

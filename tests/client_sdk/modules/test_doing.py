@@ -11,6 +11,7 @@ import pytest
 
 from client_sdk.modules.doing import Overdue, Steps, in_thread
 
+WITHIN = 30.0
 VAR = contextvars.ContextVar("VAR", default="unset")
 
 
@@ -34,18 +35,18 @@ class Callable:
     ],
 )
 async def test_plain_and_asynchronous_steps_give_their_result(step, answer):
-    assert await Steps().run(step, 5, deadline=2) == answer
+    assert await Steps().run(step, 5, deadline=WITHIN) == answer
 
 
 async def test_a_plain_step_runs_in_a_thread_under_the_callers_context():
     VAR.set("mine")
-    seen = await Steps().run(lambda: (VAR.get(), threading.current_thread().name), deadline=2)
+    seen = await Steps().run(lambda: (VAR.get(), threading.current_thread().name), deadline=WITHIN)
     assert seen == ("mine", "config-module")
 
 
 async def test_a_blocking_step_does_not_block_the_loop():
     go = threading.Event()
-    step = asyncio.create_task(Steps().run(lambda: go.wait(5), deadline=5))
+    step = asyncio.create_task(Steps().run(lambda: go.wait(WITHIN), deadline=WITHIN))
     await asyncio.sleep(0.01)
     assert not step.done()
     go.set()
@@ -64,9 +65,9 @@ async def test_what_a_step_raises_reaches_the_caller_and_never_ends_the_loop(err
         raise error
 
     with pytest.raises(raised):
-        await Steps().run(plain, deadline=2)
+        await Steps().run(plain, deadline=WITHIN)
     with pytest.raises((raised, RuntimeError)):
-        await Steps().run(asynchronous, deadline=2)
+        await Steps().run(asynchronous, deadline=WITHIN)
 
 
 async def test_a_step_that_cancels_itself_is_a_failure_not_a_cancellation():
@@ -74,7 +75,7 @@ async def test_a_step_that_cancels_itself_is_a_failure_not_a_cancellation():
         raise asyncio.CancelledError
 
     with pytest.raises(RuntimeError, match="cancelled"):
-        await Steps().run(quits, deadline=2)
+        await Steps().run(quits, deadline=WITHIN)
 
 
 async def test_an_overdue_coroutine_is_cancelled():
@@ -88,7 +89,7 @@ async def test_an_overdue_coroutine_is_cancelled():
 
     with pytest.raises(Overdue, match=r"after 0\.01 s"):
         await Steps().run(slow, deadline=0.01)
-    await asyncio.wait_for(ended.wait(), 20)
+    await asyncio.wait_for(ended.wait(), WITHIN)
 
 
 @pytest.mark.parametrize("leave", ["deadline", "cancel"])
@@ -99,7 +100,7 @@ async def test_what_a_step_gives_after_it_was_left_behind_goes_to_late(leave, ki
 
     def plain():
         loop.call_soon_threadsafe(begun.set)
-        go.wait(5)
+        go.wait(WITHIN)
         return "made"
 
     async def stubborn():
@@ -110,7 +111,7 @@ async def test_what_a_step_gives_after_it_was_left_behind_goes_to_late(leave, ki
             return "made"
 
     step = plain if kind == "thread" else stubborn
-    deadline = 0.02 if leave == "deadline" else 5
+    deadline = 0.02 if leave == "deadline" else WITHIN
     work = asyncio.create_task(Steps().run(step, deadline=deadline, late=late.put_nowait))
     await begun.wait()
     if leave == "cancel":
@@ -118,7 +119,7 @@ async def test_what_a_step_gives_after_it_was_left_behind_goes_to_late(leave, ki
     with pytest.raises((Overdue, asyncio.CancelledError)):
         await work
     go.set()
-    assert await asyncio.wait_for(late.get(), 20) == "made"
+    assert await asyncio.wait_for(late.get(), WITHIN) == "made"
 
 
 async def test_a_late_failure_is_nobodys_result():
@@ -126,13 +127,13 @@ async def test_a_late_failure_is_nobodys_result():
     steps = Steps()
 
     def fails():
-        go.wait(5)
+        go.wait(WITHIN)
         raise ValueError
 
     with pytest.raises(Overdue):
         await steps.run(fails, deadline=0.01, late=late.append)
     go.set()
-    await steps.close(2)
+    await steps.close(WITHIN)
     assert late == []
 
 
@@ -140,14 +141,14 @@ async def test_closing_gives_up_what_does_not_end():
     go = threading.Event()
     steps = Steps()
     with pytest.raises(Overdue):
-        await steps.run(lambda: go.wait(5), deadline=0.01)
+        await steps.run(lambda: go.wait(WITHIN), deadline=0.01)
     await steps.close(0.01)
     go.set()
 
 
 async def test_a_thread_whose_waiter_is_gone_delivers_to_nobody():
     go = threading.Event()
-    future = in_thread(lambda: go.wait(5))
+    future = in_thread(lambda: go.wait(WITHIN))
     future.cancel()
     go.set()
     await asyncio.sleep(0.01)
@@ -159,7 +160,7 @@ def test_a_thread_that_outlives_its_loop_ends_quietly():
 
     def step():
         threads.append(threading.current_thread())
-        go.wait(5)
+        go.wait(WITHIN)
 
     async def run():
         in_thread(step)
@@ -168,5 +169,5 @@ def test_a_thread_that_outlives_its_loop_ends_quietly():
 
     asyncio.run(run())
     go.set()
-    threads[0].join(5)
+    threads[0].join(WITHIN)
     assert not threads[0].is_alive()

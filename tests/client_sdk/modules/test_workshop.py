@@ -32,7 +32,7 @@ async def test_the_same_settings_are_built_once_also_at_the_same_time():
     assert one is two
     assert (await shop.get(order(spec, {"m": 1}), None)) is one
     assert len(maker.built) == 1
-    await shop.close(1)
+    await shop.close(30)
     assert maker.built[0].closed == 1
 
 
@@ -48,7 +48,7 @@ async def test_a_sweep_spares_what_is_used_or_kept_for_a_step():
     shop.release()
     shop.sweep([used])
     shop.sweep([used])
-    await shop.close(1)
+    await shop.close(30)
     assert [part.closed for part in maker.built] == [1, 1]
     assert kept.live.closed == 1
 
@@ -60,7 +60,7 @@ async def test_what_was_swept_is_built_anew():
     shop.sweep(())
     await shop.get(order(maker.spec(), {"m": 1}), None)
     assert len(maker.built) == 2
-    await shop.close(1)
+    await shop.close(30)
 
 
 async def test_the_memory_of_failures_is_bounded():
@@ -76,7 +76,7 @@ async def test_the_memory_of_failures_is_bounded():
             await shop.get(order(spec, number), None)
     assert len(calls) == 301
     assert calls[-1] == 0
-    await shop.close(1)
+    await shop.close(30)
 
 
 async def test_closing_ends_at_its_deadline(caplog):

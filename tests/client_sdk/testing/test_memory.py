@@ -98,7 +98,7 @@ async def test_a_link_on_which_nobody_listens_is_dropped_and_taken_again() -> No
     async with MemoryCenter({"k": 0}) as center, center.connect(pace=PACE) as client:
         for number in range(1500):  # more than the link holds, before the client gets its turn
             center.publish("k", number)
-        await center.served(client)
+        await center.served(client, 60.0)
 
         assert client.get("k") == 1499
 

@@ -31,9 +31,11 @@ async def echo(path: Path, greeting: bytes = b"") -> AsyncIterator[str]:
         live.remove(writer)
 
     server = await asyncio.start_unix_server(serve, str(path))
-    yield str(path)
-    server.close()
-    await until(lambda: not live)
+    try:
+        yield str(path)
+    finally:
+        server.close()
+        await until(lambda: not live)
 
 
 async def read(reader: asyncio.StreamReader, count: int) -> bytes:

@@ -91,7 +91,7 @@ async def test_what_hangs_or_fails_while_it_is_closed_keeps_nobody_else_open(
     async def fail(**_: object) -> None:
         raise OSError("gone")
 
-    monkeypatch.setattr(clients, "_CLOSING", 0.05)
+    monkeypatch.setattr(clients, "_CLOSING", 0.5)
     async with await asyncio.start_server(_pong, "127.0.0.1") as server:
         hosts = ",".join([f"127.0.0.1:{server.sockets[0].getsockname()[1]}"] * 3)
         client = redis_client(f"redis+sentinel://{hosts}/ours", protocol=2)
