@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from client_sdk.redis_url import TLS_SCHEMES, Group, Host, group_of
+from client_sdk.redis_url import TLS_SCHEMES, group_of
 from client_sdk.waiting import in_time, undisturbed
 
 if TYPE_CHECKING:
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio as redis
 
-_TIMEOUTS = ("socket_timeout", "socket_connect_timeout", "retry")
 _CLOSING = 2.0  # seconds; by TLS a peer that is gone is waited for
-_OF_ONE_SERVER = ("host", "port", "connection_class")
 
 
 def redis_client(url: str, *, single: bool = False, **options: Any) -> redis.Redis:
@@ -35,7 +33,9 @@ def redis_client(url: str, *, single: bool = False, **options: Any) -> redis.Red
     group = group_of(url)
     if group is None:
         return redis.Redis.from_url(url, single_connection_client=single, **options)
-    pool = _sentinel_pool(group, options)
+    from client_sdk.transports.sentinels import sentinel_pool
+
+    pool = sentinel_pool(group, options)
     return redis.Redis(connection_pool=pool, single_connection_client=single)
 
 
@@ -47,7 +47,9 @@ def redis_link(url: str, **options: Any) -> Any:
     if group is None:
         pool = redis.ConnectionPool.from_url(url, **options)
     else:
-        pool = _sentinel_pool(group, options)
+        from client_sdk.transports.sentinels import sentinel_pool
+
+        pool = sentinel_pool(group, options)
     link = pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py
     link.made_by = pool  # a connection by sentinels knows its pool by a weak reference only
     return link
@@ -125,20 +127,3 @@ _TLS_ADVICE = {  # by what the TLS library says; the first that fits
     "WRONG_VERSION_NUMBER": "it does not speak TLS there; write redis://, or its TLS port",
     "record layer failure": "it does not speak TLS there; write redis://, or its TLS port",
 }
-
-
-def _sentinel_pool(group: Group, options: dict[str, Any]) -> Any:
-    from redis.asyncio.connection import parse_url
-    from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
-
-    given = parse_url(group.url_of(Host("service", 1)))
-    access = {name: value for name, value in given.items() if name not in _OF_ONE_SERVER}
-    tls = {name: value for name, value in access.items() if name.startswith("ssl")}
-    asking = {name: options[name] for name in _TIMEOUTS if options.get(name)}
-    asking.setdefault("socket_timeout", options.get("socket_connect_timeout"))
-    secure = group.scheme == "rediss"
-    if secure:
-        asking.update(tls, ssl=True)
-    sentinel = Sentinel([(host.name, host.port) for host in group.hosts], sentinel_kwargs=asking)  # type: ignore[no-untyped-call]  # redis-py
-    every = {**options, **access, "ssl": secure}
-    return SentinelConnectionPool(group.service, sentinel, **every)  # type: ignore[no-untyped-call]  # redis-py
