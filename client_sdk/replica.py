@@ -277,6 +277,7 @@ class Replica:
     def _on_beat(self, beat: Beat, now: float, wall: int) -> list[Do]:
         if not self._is_life(beat, wall):
             self.counters.dropped += 1
+            self.on_pong(now)  # nothing to believe, but the link is alive
             return self._on_stranger(beat, now)
         self.newest_beat = beat.ts
         self._last_life = now

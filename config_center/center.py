@@ -246,6 +246,7 @@ class Center:
 
     async def _listen(self) -> str:
         app = make_app(self.service, self.settings, self._metrics)
+        app.on_shutdown.append(self._let_go)
         runner = web.AppRunner(
             app,
             access_log=None,
@@ -274,6 +275,11 @@ class Center:
         url = f"{'http' if context is None else 'https'}://{shown}:{port}"
         await self._say_where(url)
         return url
+
+    async def _let_go(self, _: web.Application) -> None:
+        """Whoever listens hears what he is due and is let go; the server would wait for him."""
+        for ledger in self.registry.ledgers.values():
+            ledger.watchers.close_behind("the center stops")
 
     async def _say_where(self, url: str) -> None:
         """For the command line on this machine; gone when the center is."""

@@ -347,6 +347,19 @@ def test_a_fresh_beat_after_a_ping_is_an_answer_and_a_late_pong_says_nothing() -
     assert replica.on_tick(5.0) == [Ping()]
 
 
+def test_a_beat_of_a_wrong_clock_answers_a_ping_and_is_not_believed() -> None:
+    """Over HTTP nothing else answers while beats are sent; a link that brings them is not dead."""
+    history = History()
+    replica = begun(history)
+    assert replica.on_tick(2.5) == [Ping()]
+
+    replica.on_message(history.beat(WALL - 3_600_000), 3, WALL)
+
+    assert replica.on_tick(3.6) == []
+    assert replica.center_silent
+    assert replica.newest_beat != WALL - 3_600_000
+
+
 def test_a_look_for_missed_changes_needs_no_sign_of_one() -> None:
     history = History()
     replica = begun(history)

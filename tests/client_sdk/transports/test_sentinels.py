@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 import redis.asyncio as redis
 
-from client_sdk.transports.sentinels import Sentinels
+from client_sdk.redis_url import group_of
+from client_sdk.transports.sentinels import Sentinels, sentinel_pool
 
 _MASTER = {"ip": "10.0.0.9", "port": 6379, "is_master": True, "is_sdown": False, "is_odown": False}
 
@@ -34,3 +36,17 @@ async def test_of_two_calls_at_once_none_forgets_a_sentinel() -> None:
     assert found == [("10.0.0.9", 6379)] * 2
     assert sorted(map(id, sentinels.sentinels)) == sorted(map(id, before))
     assert sentinels.sentinels == [living, dead, third]
+
+
+def test_a_silent_sentinel_takes_its_share_of_the_time_and_is_not_always_the_first() -> None:
+    group = group_of("redis+sentinel://a:1,b:2,c:3/cc")
+    assert group is not None
+    first = set()
+    for seed in range(30):
+        pool = sentinel_pool(group, {"socket_connect_timeout": 6.0}, random.Random(seed))
+        asked = [each.connection_pool.connection_kwargs for each in pool.sentinel_manager.sentinels]
+        first.add(asked[0]["host"])
+        for limit in ("socket_timeout", "socket_connect_timeout"):
+            assert sum(each[limit] for each in asked) == 6.0
+
+    assert first == {"a", "b", "c"}
