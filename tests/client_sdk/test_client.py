@@ -6,12 +6,11 @@ import asyncio
 import contextlib
 import os
 import shutil
-import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from benchmarks.processes import free_port
 from client_sdk import Client, ForkedClient, NotTrusted, StateInUse, Unavailable
 from client_sdk.errors import SettingInvalid
 from client_sdk.steps import Timing
@@ -45,15 +44,6 @@ def connect(url: str, home: Path, token: str | None, **how: object) -> object:
     return Client.connect(
         url, instance="gw-1", token=token, state=home, timing=QUICK, report_every=0.1, **how
     )
-
-
-@contextlib.contextmanager
-def kept_address() -> Iterator[str]:
-    """An address that nobody else is given while no center listens there."""
-    with socket.socket() as keeper:
-        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        keeper.bind(("127.0.0.1", 0))
-        yield f"127.0.0.1:{keeper.getsockname()[1]}"
 
 
 @pytest.mark.parametrize("path", ["http", "redis"])
@@ -149,21 +139,21 @@ async def test_a_path_that_does_not_prove_itself_needs_trust(tmp_path: Path) -> 
 
 
 async def test_a_restarted_center_is_followed_again_and_nothing_goes_back(tmp_path: Path) -> None:
-    with kept_address() as listen:
-        async with contextlib.AsyncExitStack() as clients:
-            async with center(tmp_path / "data", listen=listen) as opened:
-                connecting = connect(opened.url, tmp_path / "state", opened.admin_token)
-                client = await clients.enter_async_context(connecting)
-                heard = Heard()
-                client.on_change("greeting")(heard)
-                await client.put("greeting", "one")
-                await heard.until(lambda change: change.value == "one")
-                before = client.status().position
-            async with center(tmp_path / "data", listen=listen):
-                await client.put("greeting", "two")
-                await heard.until(lambda change: change.value == "two")
+    listen = f"127.0.0.1:{free_port()}"
+    async with contextlib.AsyncExitStack() as clients:
+        async with center(tmp_path / "data", listen=listen) as opened:
+            connecting = connect(opened.url, tmp_path / "state", opened.admin_token)
+            client = await clients.enter_async_context(connecting)
+            heard = Heard()
+            client.on_change("greeting")(heard)
+            await client.put("greeting", "one")
+            await heard.until(lambda change: change.value == "one")
+            before = client.status().position
+        async with center(tmp_path / "data", listen=listen):
+            await client.put("greeting", "two")
+            await heard.until(lambda change: change.value == "two")
 
-                assert client.status().position.e > before.e
+            assert client.status().position.e > before.e
 
 
 async def test_a_module_that_cannot_be_built_leaves_the_old_one_and_is_reported(
@@ -240,17 +230,17 @@ async def _change(opened: object, **values: str) -> None:
 async def test_a_center_that_comes_late_is_met_and_followed(tmp_path: Path) -> None:
     async with center(tmp_path / "data") as opened:
         how = {"token": opened.admin_token, "timeout": 0.3, "defaults": {"greeting": "x"}}
-    with kept_address() as listen:
-        async with connect(f"http://{listen}", tmp_path / "state", **how) as client:
-            heard = Heard()
-            client.on_change("greeting")(heard)
-            assert (client.get("greeting"), client.status().stale) == ("x", True)
+    listen = f"127.0.0.1:{free_port()}"
+    async with connect(f"http://{listen}", tmp_path / "state", **how) as client:
+        heard = Heard()
+        client.on_change("greeting")(heard)
+        assert (client.get("greeting"), client.status().stale) == ("x", True)
 
-            async with center(tmp_path / "data", listen=listen) as opened:
-                await _put(opened, "hello")
-                await heard.until(lambda change: change.value == "hello")
+        async with center(tmp_path / "data", listen=listen) as opened:
+            await _put(opened, "hello")
+            await heard.until(lambda change: change.value == "hello")
 
-                await until(lambda: client.status().transport == "http")
+            await until(lambda: client.status().transport == "http")
 
 
 async def test_the_second_address_serves_when_the_first_is_away(tmp_path: Path) -> None:
